@@ -1,0 +1,65 @@
+"""Every error the crawler raises, in one tree.
+
+    CrawlerError
+    ├── UsageError            the caller asked for something that cannot be: exit status 2
+    │   ├── SettingsError     an unknown or impossible setting
+    │   └── SpiderError       no such spider, or one that cannot be loaded
+    ├── FetchError            a request that got no usable response; carries a reason code
+    ├── RetryLater            not a failure yet: try this request again after a while
+    └── DropRequest           a middleware's way to skip a request, with a reason code
+
+    storage.StoreError        the store could not be read or written: exit status 75
+    └── storage.RunMismatch   the file and this command do not fit together: exit status 2
+
+The text of an error is one line that says what is wrong and what to do.
+"""
+
+
+class CrawlerError(Exception):
+    """The root of everything the crawler raises on purpose."""
+
+
+class UsageError(CrawlerError):
+    """The caller asked for something that cannot be done; nothing was started."""
+
+
+class SettingsError(UsageError):
+    """A setting is unknown, or its value is impossible."""
+
+
+class SpiderError(UsageError):
+    """There is no such spider, or it cannot be loaded."""
+
+
+class FetchError(CrawlerError):
+    """A request that got no usable response.
+
+    `reason` is the short code that ends up in the frontier (`timeout`, `connection`, ...).
+    `retryable` says whether another try may help; the retry middleware decides.
+    """
+
+    def __init__(self, reason: str, detail: str = "", *, retryable: bool = False) -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.retryable = retryable
+
+
+class RetryLater(CrawlerError):
+    """Put the request back into the frontier and take it up again after `delay` seconds.
+
+    Raised by the retry middleware, so that nobody sleeps while holding a worker.
+    """
+
+    def __init__(self, delay: float, reason: str, *, status: int | None = None) -> None:
+        super().__init__(f"again in {delay:.3g} s: {reason}")
+        self.delay = delay
+        self.reason = reason
+        self.status = status
+
+
+class DropRequest(CrawlerError):
+    """Raised by a middleware: the request ends as `skipped` with this reason code."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
