@@ -5,6 +5,7 @@
     │   ├── SettingsError     an unknown or impossible setting
     │   └── SpiderError       no such spider, or one that cannot be loaded
     ├── FetchError            a request that got no usable response; carries a reason code
+    ├── InvalidUrl            a request's url is none (also a ValueError)
     ├── RetryLater            not a failure yet: try this request again after a while
     └── DropRequest           a middleware's way to skip a request, with a reason code
 
@@ -42,6 +43,10 @@ class FetchError(CrawlerError):
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.retryable = retryable
+
+
+class InvalidUrl(CrawlerError, ValueError):
+    """A request's url is not one."""
 
 
 class RetryLater(CrawlerError):

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 State = Literal["queued", "done", "failed", "skipped"]
+Finish = Literal["finished", "stopped", "limit", "failed"]
 
 
 class Column(NamedTuple):
@@ -94,6 +95,7 @@ class Visit:
     attempts: int = 0
     not_before: float | None = None
     final_url: str | None = None  # where redirects led, when that is not the request's own URL
+    alias: int | None = None  # fingerprint of that page, when it must not be visited again
     size: int | None = None  # bytes of the decoded body
     timings: Timings = field(default=Timings())
     error: str | None = None  # a traceback, for `crawler status --errors`
@@ -122,8 +124,21 @@ class Committed:
     hosts: set[str] = field(default_factory=set)  # hosts that may have new work
     added: int = 0  # requests that were new and are queued
     skipped: int = 0  # requests that were new and are skipped
+    aliases: int = 0  # requests that were new, and lead where a redirect had been before
     items: int = 0
     refused: dict[int, str] = field(default_factory=dict)  # visit id -> why its items failed
+    dropped: set[int] = field(default_factory=set)  # visits whose request was settled before
+
+
+@dataclass(slots=True)
+class Totals:
+    """A run's requests by state, and its items."""
+
+    queued: int = 0
+    done: int = 0
+    failed: int = 0
+    skipped: int = 0
+    items: int = 0
 
 
 class HostRecord(NamedTuple):
@@ -132,3 +147,77 @@ class HostRecord(NamedTuple):
     host: str
     next_at: float | None = None  # no contact before this time
     robots: str | None = None  # JSON: origin -> its robots.txt
+
+
+class Want(NamedTuple):
+    """The scheduler's wish for more of one host's requests."""
+
+    host: str
+    limit: int
+    held: frozenset[int]  # ids it has in memory already, queued or in flight
+    first: bool  # True: also tell what is remembered of the host
+
+
+class HostWork(NamedTuple):
+    """The answer to a `Want`."""
+
+    host: str
+    requests: list[QueuedRequest]
+    more: bool  # there may be further requests that could run now
+    next_due: float | None  # the earliest retry that waits, seconds since the epoch
+    remembered: HostRecord | None  # what earlier processes left, when asked for
+
+
+class Phase(NamedTuple):
+    """How long one phase of the fetches took, in milliseconds, over a run."""
+
+    name: str
+    p50: float
+    p90: float
+    p99: float
+
+
+class TableReport(NamedTuple):
+    """The items of one table in a run; `coverage` is field -> how many are not null."""
+
+    name: str
+    rows: int
+    coverage: dict[str, int]
+
+
+class HostReport(NamedTuple):
+    """One host's share of a run."""
+
+    host: str
+    done: int
+    failed: int
+    skipped: int
+    queued: int
+    mean_ms: float | None  # of its fetches
+
+
+class ErrorReport(NamedTuple):
+    """A request that failed, and the traceback or text that was kept of it."""
+
+    url: str
+    reason: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a run did, read from the file."""
+
+    run: int
+    spider: str
+    arguments: dict[str, str]
+    started_at: str
+    finished_at: str | None
+    finish: str | None
+    totals: Totals
+    reasons: list[tuple[str, str, int]]  # state, reason, requests
+    tables: list[TableReport]
+    phases: list[Phase]
+    bytes: int
+    starts: int  # start requests, and how many of them failed
+    starts_failed: int

@@ -1,0 +1,67 @@
+"""The committer: gathers visits while the previous commit runs, then commits them as one group.
+
+That is group commit: under load a transaction, and its fsync, is shared by as many visits as
+came in the meantime; without load a visit waits for nobody.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from storage import Store
+from storage.records import Committed, HostRecord, Run, Visit
+
+# A group is bounded in visits and in rows, so that no transaction grows without end.
+_MAX_VISITS = 512
+_MAX_ROWS = 20_000
+
+Listener = Callable[[Sequence[Visit], Committed], None]
+
+
+class Committer:
+    """Takes visits from its `queue` and hands them to the store, a group at a time.
+
+    The queue is bounded: when the disk is slow, workers wait here, and fetching slows down.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        listener: Listener,
+        host_news: Callable[[], Sequence[HostRecord]],
+        *,
+        size: int,
+    ) -> None:
+        self.queue: asyncio.Queue[Visit | None] = asyncio.Queue(maxsize=size)
+        self._store = store
+        self._run = run
+        self._listener = listener
+        self._host_news = host_news
+
+    async def run(self) -> None:
+        """Commit until a None comes through the queue.
+
+        Whoever counts, schedules or reports hears of a visit only after its commit. Raises
+        `StoreError` when the store fails; the visits of that group stay undone.
+        """
+        open_ended = True
+        while open_ended:
+            group, open_ended = await self._gather()
+            if group:
+                committed = await self._store.commit(self._run, group, self._host_news())
+                self._listener(group, committed)
+        if news := self._host_news():
+            await self._store.commit(self._run, (), news)
+
+    async def _gather(self) -> tuple[list[Visit], bool]:
+        """Return all visits that are waiting, at least one; False after the last."""
+        group: list[Visit] = []
+        rows = 0
+        visit = await self.queue.get()
+        while visit is not None:
+            group.append(visit)
+            rows += len(visit.items) + len(visit.requests)
+            if len(group) >= _MAX_VISITS or rows >= _MAX_ROWS or self.queue.empty():
+                return group, True
+            visit = self.queue.get_nowait()
+        return group, False

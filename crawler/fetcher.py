@@ -1,0 +1,227 @@
+"""The one guarded door to the network: seeds, links, redirects, robots.txt and user calls."""
+
+import asyncio
+import ssl
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+from yarl import URL
+
+from crawler.decoding import ACCEPT_ENCODING, decoder_for
+from crawler.errors import FetchError
+from crawler.guard import Guard
+from crawler.request import Request
+from crawler.response import Response
+from crawler.settings import Settings
+from crawler.throttle import Throttle
+from crawler.url import canonical, host_of, is_web, origin_of
+
+# Called before each redirect hop with the url left and the url to come: waits for the next
+# host's turn, and raises `DropRequest` when the page must not be fetched.
+HopPolicy = Callable[[str, str], Awaitable[None]]
+
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+# The only headers that follow a redirect to another origin; any other may hold a secret.
+_HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+_ABOUT_BODY = frozenset({"content-type", "content-length", "content-encoding"})
+_NO_BODY = (204, 304)
+
+
+class Fetcher:
+    """Fetches one request at a time for each of its callers, over shared connections.
+
+    Redirects are followed here, hop by hop; bodies are decoded here, within caps.
+    """
+
+    def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
+        self._settings = settings
+        self._guard = guard
+        self._throttle = throttle
+        self._headers = {
+            "User-Agent": settings.agent,
+            "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
+            "Accept-Language": "en",
+            "Accept-Encoding": ACCEPT_ENCODING,
+            **settings.headers,
+        }
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        connector = aiohttp.TCPConnector(
+            limit=0,  # the semaphore and the hosts' gates bound what is in flight
+            resolver=self._guard.resolver(),
+            ttl_dns_cache=60,
+            keepalive_timeout=30,
+        )
+        self._session = aiohttp.ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            trust_env=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
+            max_line_size=64 * 1024,
+            max_field_size=64 * 1024,
+        )
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+            self._session = None
+
+    async def fetch(self, request: Request, before_hop: HopPolicy | None = None) -> Response:
+        """Return the response to `request`, whatever its status, redirects followed.
+
+        Raises `FetchError` (with a reason) when no whole response could be had in time, and
+        `DropRequest` when the guard or `before_hop` refuses a page.
+        """
+        url = canonical(request.url)
+        method, body = request.method, request.body
+        headers = dict(request.headers)
+        trail: list[str] = []
+        started = time.perf_counter()
+        limit = self._throttle.gate(host_of(url)).timeout
+        try:
+            async with asyncio.timeout(limit) as deadline:
+                while True:
+                    response = await self._hop(request, method, url, headers, body)
+                    target = self._redirect_target(response, url)
+                    if target is None:
+                        break
+                    trail.append(url)
+                    if len(trail) > self._settings.max_redirects:
+                        raise FetchError("too_many_redirects", f"{len(trail)} hops")
+                    method, body = _method_after(response.status, method, body, headers)
+                    if origin_of(target) != origin_of(url):
+                        headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
+                    if before_hop is not None:
+                        await _off_the_clock(deadline, before_hop(url, target))
+                    url = target
+        except TimeoutError as error:
+            raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
+        response.redirects = tuple(trail)
+        request.phases.elapsed = time.perf_counter() - started
+        return response
+
+    async def _hop(
+        self, request: Request, method: str, url: str, headers: dict[str, str], body: bytes | None
+    ) -> Response:
+        if self._session is None:
+            raise RuntimeError("the fetcher is not entered")
+        self._guard.check(url)
+        started = time.perf_counter()
+        own = self._throttle.gate(host_of(url)).headers
+        try:
+            async with self._session.request(
+                method,
+                URL(url, encoded=True),  # canonical already, and yarl would change its escapes
+                headers={**self._headers, **own, **headers},
+                data=body,
+                allow_redirects=False,
+            ) as answer:
+                request.phases.ttfb = time.perf_counter() - started
+                content = b"" if method == "HEAD" else await self._read(answer)
+                request.phases.body = time.perf_counter() - started - request.phases.ttfb
+        except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
+                raise  # the deadline's, told by `fetch`
+            raise _explained(error) from error
+        return Response(
+            url, status=answer.status, headers=answer.headers, body=content, request=request
+        )
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        """Return the decoded body. Raises `FetchError` when it is too large, cut or garbled."""
+        if answer.status in _NO_BODY:
+            return b""
+        limit = self._settings.max_body
+        length = answer.content_length
+        if length is not None and length > limit:
+            raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
+        coding = answer.headers.get("Content-Encoding", "")
+        decoder = decoder_for(coding, max_body=limit) if coding else None
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in answer.content.iter_any():
+            part = decoder.feed(chunk) if decoder else chunk
+            size += len(part)
+            if size > limit:
+                raise FetchError("too_large", f"over {limit} bytes")
+            chunks.append(part)
+        if decoder:
+            chunks.append(decoder.finish())
+        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
+
+    def _redirect_target(self, response: Response, url: str) -> str | None:
+        """Return the canonical url that a response redirects to, or None.
+
+        Raises `FetchError("bad_redirect")` for one that leads nowhere.
+        """
+        if response.status not in _REDIRECTS:
+            return None
+        location = response.headers.get("Location")
+        if location is None:
+            return None  # nothing to follow: its status speaks for itself
+        try:
+            target = canonical(location, url)
+        except ValueError as error:
+            raise FetchError("bad_redirect", str(error)) from error
+        if not is_web(target):
+            raise FetchError("bad_redirect", "to something that is not a web page")
+        return target
+
+
+async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
+    """Await politeness without counting it against the fetch's deadline."""
+    loop = asyncio.get_running_loop()
+    left = (deadline.when() or loop.time()) - loop.time()
+    deadline.reschedule(None)
+    await wait
+    deadline.reschedule(loop.time() + left)
+
+
+def _method_after(
+    status: int, method: str, body: bytes | None, headers: dict[str, str]
+) -> tuple[str, bytes | None]:
+    """Return method and body for the next hop (Fetch standard, HTTP-redirect fetch, step 12)."""
+    to_get = (status == 303 and method not in ("GET", "HEAD")) or (
+        status in (301, 302) and method == "POST"
+    )
+    if not to_get:
+        return method, body
+    for name in [name for name in headers if name.lower() in _ABOUT_BODY]:
+        del headers[name]
+    return "GET", None
+
+
+def _explained(error: Exception) -> FetchError:
+    """Return the reason code and the text for what went wrong on the wire."""
+    text = str(error) or type(error).__name__
+    match error:
+        case aiohttp.ClientConnectorDNSError():
+            return FetchError("dns", text, retryable=True)
+        case aiohttp.ClientConnectorCertificateError() | ssl.CertificateError():
+            return FetchError("tls", text)
+        case aiohttp.ClientSSLError() | ssl.SSLError():
+            return FetchError("tls", text, retryable=True)
+        case aiohttp.ServerTimeoutError():
+            return FetchError("timeout", text or "no connection in time", retryable=True)
+        case aiohttp.ClientPayloadError():
+            return FetchError("truncated", text, retryable=True)
+        case aiohttp.ClientResponseError():
+            return FetchError("bad_response", text, retryable=True)
+        case aiohttp.InvalidURL():
+            return FetchError("invalid_url", text)
+        case aiohttp.ClientError() | OSError():
+            return FetchError("connection", text, retryable=True)
+        case _:
+            return FetchError("bad_request", text)

@@ -1,0 +1,42 @@
+"""Middleware: what wraps the fetcher like an onion.
+
+A middleware is a plain coroutine function, three lines at its smallest:
+
+    async def shout(request, call_next):
+        response = await call_next(request)
+        return response
+
+It may change the request, answer without calling `call_next`, call it again, look at the
+response, or raise `DropRequest`. It must not sleep to retry: raise `RetryLater`, and the request
+goes back into the frontier.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from crawler.request import Request
+from crawler.response import Response
+
+Handler = Callable[[Request], Awaitable[Response]]
+Middleware = Callable[[Request, Handler], Awaitable[Response]]
+
+__all__ = ["Handler", "Middleware", "compose"]
+
+
+def compose(middleware: Sequence[Middleware], fetch: Handler) -> Handler:
+    """Return `fetch` wrapped in `middleware`, the first one outermost."""
+    handler = fetch
+    for layer in reversed(middleware):
+        handler = _wrap(layer, handler)
+    return handler
+
+
+def _wrap(layer: Middleware, inner: Handler) -> Handler:
+    async def handle(request: Request) -> Response:
+        response: Any = await layer(request, inner)
+        if not isinstance(response, Response):
+            name = getattr(layer, "__name__", repr(layer))
+            raise TypeError(f"middleware {name} returned {type(response).__name__}, no Response")
+        return response
+
+    return handle

@@ -1,0 +1,89 @@
+"""`meta` and `cb_kwargs` as JSON text, so that a request can wait in the frontier for months.
+
+JSON and not pickle: opening somebody's crawl file must never run somebody's code. What JSON
+has no word for is written as an object with one key that begins with `$`; pydantic models
+come back as the spider's own classes, looked up by name among those the spider knows.
+"""
+
+import base64
+import json
+from collections.abc import Callable, Mapping
+from datetime import date, datetime, time
+from decimal import Decimal
+from typing import Any
+
+from pydantic import BaseModel
+
+Models = Mapping[str, type[BaseModel]]
+
+_SCALARS = (str, int, float, bool, type(None))
+
+
+def dump(value: object) -> str:
+    """Return `value` as JSON text.
+
+    Raises `ValueError` when something in it cannot be written down and read back.
+    """
+    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def load(text: str, models: Models | None = None) -> Any:
+    """Return what `dump` was given; `models` are the pydantic classes that may appear in it."""
+    known = models or {}
+    return json.loads(text, object_hook=lambda found: _rich(found, known))
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, _SCALARS):
+        return value
+    if isinstance(value, list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {_key(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, tuple | set | frozenset):
+        return {f"${type(value).__name__}": [_plain(part) for part in value]}
+    if isinstance(value, bytes):
+        return {"$bytes": base64.b64encode(value).decode()}
+    if isinstance(value, datetime | date | time):
+        return {f"${type(value).__name__}": value.isoformat()}
+    if isinstance(value, Decimal):
+        return {"$Decimal": str(value)}
+    if isinstance(value, BaseModel):
+        return {"$model": type(value).__name__, "data": value.model_dump(mode="json")}
+    raise ValueError(
+        f"a request's meta and cb_kwargs are kept in the file, and a {type(value).__name__} "
+        "cannot be: pass text, numbers, lists, dicts or items"
+    )
+
+
+def _key(key: object) -> str:
+    if not isinstance(key, str):
+        raise ValueError(f"keys of dicts in meta and cb_kwargs are strings, not {key!r}")
+    if key.startswith("$"):
+        raise ValueError(f"keys in meta and cb_kwargs do not begin with '$', as {key!r} does")
+    return key
+
+
+_READERS: dict[str, Callable[[Any], object]] = {
+    "$tuple": tuple,
+    "$set": set,
+    "$frozenset": frozenset,
+    "$bytes": base64.b64decode,
+    "$datetime": datetime.fromisoformat,
+    "$date": date.fromisoformat,
+    "$time": time.fromisoformat,
+    "$Decimal": Decimal,
+}
+
+
+def _rich(found: dict[str, Any], models: Models) -> Any:
+    if len(found) == 1:
+        key, value = next(iter(found.items()))
+        if reader := _READERS.get(key):
+            return reader(value)
+    elif "$model" in found:
+        name = found["$model"]
+        if name not in models:
+            raise ValueError(f"no item model {name!r} in the spider's module any more")
+        return models[name].model_validate(found["data"])
+    return found

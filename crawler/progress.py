@@ -1,0 +1,82 @@
+"""How far a run is: counts that move only after a commit, for whoever shows them."""
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from storage.records import Committed, Totals, Visit
+
+_WINDOW = 10.0  # seconds over which the rate is measured
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The run at one moment."""
+
+    done: int
+    failed: int
+    skipped: int
+    queued: int
+    items: int
+    in_flight: int
+    hosts: int
+    slowest_host: str | None
+    slowest_seconds: float | None
+    pages_per_second: float
+    seconds_left: float | None  # None while it cannot be known
+    elapsed: float
+
+
+class Progress:
+    """Keeps the counts of a run: begun from the tables, moved by what each commit changed."""
+
+    def __init__(self, totals: Totals) -> None:
+        self.totals = totals
+        self.pages = 0  # fetched by this process
+        self.discovered = 0  # requests found by this process
+        self.started = time.monotonic()
+        self._recent: deque[tuple[float, int]] = deque()
+
+    def committed(self, visits: Sequence[Visit], committed: Committed) -> None:
+        """Count a group of visits and what it brought."""
+        totals = self.totals
+        for visit in visits:
+            if visit.state == "queued" or visit.id in committed.dropped:
+                continue
+            state = "failed" if visit.id in committed.refused else visit.state
+            setattr(totals, state, getattr(totals, state) + 1)
+            totals.queued -= 1
+            self.pages += visit.timings.elapsed_ms is not None
+        self.added(committed)
+        totals.items += committed.items
+        self._recent.append((time.monotonic(), self.pages))
+
+    def added(self, committed: Committed) -> None:
+        """Count requests that were found."""
+        self.totals.queued += committed.added
+        self.totals.done += committed.aliases
+        self.totals.skipped += committed.skipped
+        self.discovered += committed.added
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since this process took up the run."""
+        return time.monotonic() - self.started
+
+    @property
+    def rate(self) -> float:
+        """Pages per second, over the last seconds."""
+        now = time.monotonic()
+        while len(self._recent) > 2 and now - self._recent[0][0] > _WINDOW:
+            self._recent.popleft()
+        since, pages = self._recent[0] if len(self._recent) > 1 else (self.started, 0)
+        return (self.pages - pages) / max(now - since, 0.001)
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds until the frontier is empty; None while it still grows as fast as it shrinks."""
+        found, rate = self.discovered / max(self.pages, 1), self.rate
+        if not self.pages or not rate or self.totals.queued == 0 or found >= 1:
+            return None
+        return self.totals.queued / rate / (1 - found)

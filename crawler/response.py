@@ -1,0 +1,187 @@
+"""What came back, after redirects and decoding."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from selectolax.lexbor import LexborHTMLParser
+
+from crawler.decoding import charset_of, decode_text
+from crawler.links import href_of, hrefs
+from crawler.request import Callback, Phases, Request
+from crawler.selection import Selector, SelectorList
+from crawler.url import join
+
+_MARKUP = ("html", "xml")
+
+
+class Response:
+    """A page: its final `url`, `status`, `headers`, `body`, and the ways to read it.
+
+    Parsing happens once, when first asked for. On a page that is neither HTML nor XML every
+    selection is empty.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        status: int = 200,
+        headers: Mapping[str, str] | None = None,
+        body: bytes = b"",
+        request: Request | None = None,
+        redirects: tuple[str, ...] = (),
+    ) -> None:
+        self.url = url
+        self.status = status
+        self.headers: Mapping[str, str] = headers if headers is not None else {}
+        self.body = body
+        self.request = request if request is not None else Request(url)
+        self.redirects = redirects  # the urls that led here, the request's own first
+
+    @property
+    def meta(self) -> dict[str, Any]:
+        """The request's `meta`."""
+        return self.request.meta
+
+    @property
+    def cb_kwargs(self) -> dict[str, Any]:
+        """The request's `cb_kwargs`."""
+        return self.request.cb_kwargs
+
+    @property
+    def phases(self) -> Phases:
+        """How long each phase of the fetch took."""
+        return self.request.phases
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds from sending the request to the last byte, redirects included."""
+        return self.phases.elapsed or 0.0
+
+    @property
+    def ok(self) -> bool:
+        """Whether the status is 2xx."""
+        return 200 <= self.status < 300
+
+    # ── text ────────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def content_type(self) -> str:
+        """The media type in lower case, without its parameters; empty when none was sent."""
+        return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
+
+    @property
+    def encoding(self) -> str:
+        """The character encoding by which `text` is decoded."""
+        return charset_of(self.body, self.headers.get("Content-Type"))
+
+    @cached_property
+    def text(self) -> str:
+        """The body as text; bytes that are invalid in its encoding become U+FFFD."""
+        return decode_text(self.body, self.headers.get("Content-Type"))
+
+    def json(self) -> Any:
+        """Return the body read as JSON; raises `ValueError` when it is not."""
+        return json.loads(self.body)
+
+    # ── selections ──────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def is_markup(self) -> bool:
+        """Whether this is a page with elements to select: HTML or XML."""
+        if self.content_type:
+            return any(kind in self.content_type for kind in _MARKUP)
+        return self.body.lstrip()[:1] == b"<"
+
+    @cached_property
+    def tree(self) -> LexborHTMLParser:
+        """The selectolax parser itself; of an empty page when this is not HTML or XML."""
+        return LexborHTMLParser(self.text if self.is_markup else "")
+
+    @cached_property
+    def selector(self) -> Selector:
+        """The whole page as a selection."""
+        return Selector(tree=self.tree)
+
+    def css(self, query: str) -> SelectorList:
+        """Return what matches a CSS selector, `::text` and `::attr(name)` included.
+
+        Raises `ValueError` for a selector that is not one.
+        """
+        return self.selector.css(query) if self.is_markup else SelectorList()
+
+    def xpath(self, query: str, **variables: Any) -> Any:
+        """Return what matches an XPath expression, as parsel does; needs the `xpath` extra."""
+        return self.selector.xpath(query, **variables)
+
+    # ── links ───────────────────────────────────────────────────────────────────────────
+
+    @cached_property
+    def base_url(self) -> str:
+        """The url that links are relative to: the first `<base href>`, else the page's own."""
+        if self.is_markup and b"<base" in self.body.lower():
+            base = self.tree.css_first("base[href]")
+            href = base.attributes.get("href") if base else None
+            if href:
+                try:
+                    return join(self.url, href)
+                except ValueError:
+                    pass  # an impossible base is ignored, as browsers do
+        return self.url
+
+    def urljoin(self, url: str) -> str:
+        """Return `url` made absolute; raises `ValueError` when it cannot be."""
+        return join(self.base_url, url)
+
+    def follow(
+        self, url: "str | Selector", callback: Callback | None = None, **arguments: Any
+    ) -> Request:
+        """Return a request for a link: a url, or a selection of an element or attribute.
+
+        Raises `ValueError` when there is no url in it.
+        """
+        return Request(self._absolute(href_of(url)), callback, **arguments)
+
+    def follow_all(
+        self,
+        links: "str | SelectorList | Iterable[str | Selector] | None" = None,
+        callback: Callback | None = None,
+        *,
+        css: str | None = None,
+        xpath: str | None = None,
+        **arguments: Any,
+    ) -> Iterator[Request]:
+        """Yield a request for each of many links: a CSS selector, a selection, or urls.
+
+        Elements without a url are passed over.
+        """
+        given = [way for way in (links, css, xpath) if way is not None]
+        if len(given) != 1:
+            raise ValueError("follow_all takes one of: links, css=, xpath=")
+        found: Iterable[str | Selector]
+        if xpath is not None:
+            found = self.xpath(xpath)
+        elif css is not None or isinstance(links, str):
+            found = self.css(css if css is not None else str(links))
+        else:
+            assert links is not None
+            found = links
+        joined: dict[str, str] = {}
+        for href in hrefs(found):
+            url = joined.get(href)
+            if url is None:
+                url = joined[href] = self._absolute(href)
+            yield Request(url, callback, **arguments)
+
+    def _absolute(self, href: str) -> str:
+        try:
+            return self.urljoin(href)
+        except ValueError:
+            # Not a url at all. It goes on as it is, and is skipped with its reason, so that
+            # one broken link does not cost the page.
+            return href
+
+    def __repr__(self) -> str:
+        return f"<{self.status} {self.url}>"

@@ -1,0 +1,141 @@
+"""Another try for what failed by accident: `retry`, and how long to wait before it."""
+
+import random as _random
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from inspect import isasyncgenfunction, isgeneratorfunction
+from typing import Any, ParamSpec, TypeVar, overload
+
+import stamina
+
+from crawler.errors import FetchError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+On = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
+
+MAX_RETRY_AFTER = 3600.0  # seconds; no server may park a crawl for longer
+_SECONDS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
+_AIOHTTP_FAULTS = ("ClientConnectionError", "ClientPayloadError")
+
+
+def is_transient(error: Exception) -> bool:
+    """Return whether another try may help: connection faults, timeouts, cut-off bodies.
+
+    That is `OSError` with `TimeoutError`, aiohttp's `ClientConnectionError` and
+    `ClientPayloadError`, and a `FetchError` that says it is `retryable`.
+    """
+    if isinstance(error, FetchError):
+        return error.retryable
+    # Importing aiohttp takes 200 ms; whoever raised its errors has done so.
+    aiohttp = sys.modules.get("aiohttp")
+    faults = tuple(getattr(aiohttp, name) for name in _AIOHTTP_FAULTS) if aiohttp else ()
+    return isinstance(error, (OSError, *faults))
+
+
+@overload
+def retry(function: Callable[P, R], /) -> Callable[P, R]: ...
+@overload
+def retry(
+    *,
+    on: On = is_transient,
+    attempts: int = 4,
+    backoff: float = 1.0,
+    max_delay: float = 60.0,
+    timeout: float | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]: ...
+def retry(
+    function: Callable[..., Any] | None = None,
+    /,
+    *,
+    on: On = is_transient,
+    attempts: int = 4,
+    backoff: float = 1.0,
+    max_delay: float = 60.0,
+    timeout: float | None = None,
+) -> Any:
+    """Return a coroutine function, or a plain one, that is tried again when it fails.
+
+        @retry                                  @retry(on=(OSError, KeyError), attempts=6)
+        async def login(): ...                  def read(): ...
+
+    `on` says after which failures: exception types, or a function of the exception; without
+    it, `is_transient` decides. `attempts` counts the first try. Before the second try it waits
+    `backoff` seconds, then twice as long each time, plus a random part of up to `backoff`
+    seconds, but never more than `max_delay`. No try begins once `timeout` seconds are over;
+    one that is running is not interrupted. The last failure is raised as it is.
+
+    Cancellation is never retried, whatever `on` says. The tries are stamina's, so
+    `stamina.set_active(False)` and `stamina.set_testing(True)` work on them. Raises `TypeError`
+    for a generator function, which would start over and yield twice, and `ValueError`.
+    """
+    if attempts < 1 or backoff < 0 or max_delay < 0 or (timeout is not None and timeout <= 0):
+        raise ValueError("retry needs attempts >= 1, backoff and max_delay >= 0, timeout > 0")
+    again = stamina.retry(
+        on=_only_exceptions(on),
+        attempts=attempts,
+        timeout=timeout,
+        wait_initial=backoff,
+        wait_max=max_delay,
+        wait_jitter=backoff,
+    )
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        if not callable(function):
+            raise TypeError(f"retry takes a function, not {function!r}: write retry(on=...)")
+        if isgeneratorfunction(function) or isasyncgenfunction(function):
+            name = getattr(function, "__qualname__", repr(function))
+            raise TypeError(f"retry cannot retry {name}, a generator: it would yield twice")
+        return again(function)
+
+    return decorate if function is None else decorate(function)
+
+
+def _only_exceptions(on: On) -> Callable[[Exception], bool]:
+    """Return `on` as a predicate that is False for cancellation and for a request to exit."""
+    if isinstance(on, (type, tuple)):
+        kinds = on
+        return lambda error: isinstance(error, Exception) and isinstance(error, kinds)
+    predicate = on
+    return lambda error: isinstance(error, Exception) and bool(predicate(error))
+
+
+def backoff_delay(
+    attempt: int,
+    *,
+    base: float,
+    maximum: float = 300.0,
+    random: Callable[[], float] = _random.random,
+) -> float:
+    """Return the seconds to wait after the failed try number `attempt`, which counts from 1.
+
+    Exponential with equal jitter: half of `base * 2 ** (attempt - 1)`, capped at `maximum`,
+    and up to as much again at random. Full jitter spreads retries more widely, but may ask a
+    host that just failed again at once; half the wait is the least a crawler owes it.
+    """
+    if attempt < 1:
+        raise ValueError(f"attempt counts from 1, and is {attempt}")
+    half = min(maximum, base * 2.0 ** min(attempt - 1, 64)) / 2  # more would overflow a float
+    return half + half * random()
+
+
+def parse_retry_after(value: str | None, now: float) -> float | None:
+    """Return the seconds that a `Retry-After` asks to wait, from 0 to `MAX_RETRY_AFTER`.
+
+    Seconds or a date, by RFC 9110 section 10.2.3; `now` is in seconds since the epoch. None
+    when there is no such header, or no sense in it.
+    """
+    text = (value or "").strip()
+    if _SECONDS.fullmatch(text):
+        delay = float(text)
+    else:
+        try:
+            date = parsedate_to_datetime(text)
+            # A date without a zone is not local time: all HTTP dates are UTC (section 5.6.7).
+            delay = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
+        except (ValueError, OverflowError):
+            return None
+    return min(max(delay, 0.0), MAX_RETRY_AFTER)

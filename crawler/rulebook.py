@@ -1,0 +1,121 @@
+"""What each origin's robots.txt allows: fetched once, remembered for a day, also in the store."""
+
+import asyncio
+import json
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from crawler.errors import DropRequest, FetchError
+from crawler.request import Request
+from crawler.response import Response
+from crawler.retrying import backoff_delay
+from crawler.robots import MAX_AGE, RobotsRules, rules_for_status
+from crawler.url import host_of
+
+Fetch = Callable[[Request], Awaitable[Response]]
+
+# After the last try for a robots.txt, its origin is left alone for this long (seconds).
+_REST = 300.0
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What is known of one origin.
+
+    Either its rules, or the reason why they could not be had; then `again` says that it is
+    to be asked once more at `until`, and otherwise its pages fail with that reason.
+    """
+
+    rules: RobotsRules | None
+    until: float  # seconds since the epoch
+    reason: str = ""
+    failed: bool = False  # no rules because the host failed; False: because it is off limits
+    again: bool = False
+    tries: int = 0
+
+
+class Rulebook:
+    """The robots.txt of every origin that a crawl touches, for one user agent."""
+
+    def __init__(self, fetch: Fetch, agent: str, *, retries: int, backoff: float) -> None:
+        self._fetch = fetch
+        self._agent = agent
+        self._retries = retries
+        self._backoff = backoff
+        self._verdicts: dict[str, Verdict] = {}
+        self._asking: dict[str, asyncio.Lock] = {}
+        self._news: set[str] = set()  # hosts to be saved with the next commit
+
+    def known(self, origin: str) -> Verdict | None:
+        """Return what is known of an origin, or None when its robots.txt is to be fetched."""
+        verdict = self._verdicts.get(origin)
+        if verdict is None or verdict.again or verdict.until <= time.time():
+            return None
+        return verdict
+
+    async def learn(self, origin: str) -> Verdict:
+        """Return the verdict on an origin, asking for its robots.txt (once) if need be.
+
+        Several callers at once cause one fetch; when one is cancelled, the next one asks.
+        """
+        async with self._asking.setdefault(origin, asyncio.Lock()):
+            verdict = self.known(origin)
+            if verdict is None:
+                verdict = self._verdicts[origin] = await self._ask(origin)
+                self._news.add(host_of(f"{origin}/"))
+        return verdict
+
+    async def _ask(self, origin: str) -> Verdict:
+        """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
+        reason, retryable = "robots_unavailable", True
+        try:
+            response = await self._fetch(Request(f"{origin}/robots.txt"))
+        except DropRequest as error:
+            return Verdict(None, time.time() + _REST, error.reason)
+        except FetchError as error:
+            reason, retryable = error.reason, error.retryable
+        else:
+            rules = rules_for_status(response.status, response.body)
+            if rules is not None:
+                return Verdict(rules, time.time() + MAX_AGE)
+        before = self._verdicts.get(origin)
+        tries = 1 + (before.tries if before is not None and before.again else 0)
+        if retryable and tries <= self._retries:
+            wait = backoff_delay(tries, base=self._backoff)
+            return Verdict(None, time.time() + wait, reason, True, again=True, tries=tries)
+        return Verdict(None, time.time() + _REST, reason, True)
+
+    def allows(self, verdict: Verdict, url: str) -> bool:
+        """Say whether our agent may fetch `url`."""
+        return verdict.rules is not None and verdict.rules.allowed(self._agent, url)
+
+    def delay(self, verdict: Verdict) -> float:
+        """Return the Crawl-delay that is asked of our agent, in seconds; 0.0 for none."""
+        return (verdict.rules and verdict.rules.crawl_delay(self._agent)) or 0.0
+
+    # ── between processes ───────────────────────────────────────────────────────────────
+
+    def take_news(self) -> dict[str, str]:
+        """Return host -> JSON for the store, of the hosts with news since the last call."""
+        hosts, self._news = self._news, set()
+        return {host: self._dump(host) for host in hosts}
+
+    def _dump(self, host: str) -> str:
+        kept = {
+            origin: {"until": verdict.until, "text": verdict.rules.text}
+            for origin, verdict in self._verdicts.items()
+            if verdict.rules is not None and host_of(f"{origin}/") == host
+        }
+        return json.dumps(kept)
+
+    def remember(self, stored: str) -> list[Verdict]:
+        """Take up what an earlier process learned of a host, and return it."""
+        latest = time.time() + MAX_AGE
+        found = []
+        for origin, entry in json.loads(stored).items():
+            rules = RobotsRules.parse(entry["text"].encode())
+            verdict = Verdict(rules, min(entry["until"], latest))
+            self._verdicts[origin] = verdict
+            found.append(verdict)
+        return found

@@ -1,0 +1,390 @@
+"""The scheduler: moves ready requests from the frontier to the queue.
+
+It is the only place that decides when a host may be contacted. Each host with work has a
+*lane*: a few of its requests in memory, best first. A heap of lanes by the time each may go on
+makes the next choice cost O(log hosts), and hosts take turns, so that one with a million
+requests cannot starve the rest. What is in flight is known only here, in memory.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import count
+
+from crawler.rulebook import Rulebook
+from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
+from crawler.url import origin_of
+from storage import Store
+from storage.records import (
+    Committed,
+    HostRecord,
+    HostWork,
+    QueuedRequest,
+    Run,
+    State,
+    Visit,
+    Want,
+)
+
+# Requests in memory over all lanes, about: enough to keep the workers busy through a commit.
+_BUFFERED = 8192
+_LANE_MIN, _LANE_MAX = 4, 256
+# Lanes refilled in one go, so that a read never holds up a commit for long.
+_REFILL_AT_ONCE = 200
+
+_NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Lane:
+    """One host's requests that are in memory, and what is known of those that are not."""
+
+    gate: HostGate
+    buffer: deque[QueuedRequest] = field(default_factory=deque)
+    held: set[int] = field(default_factory=set)  # ids in memory, until their visit is committed
+    more: bool = False  # the frontier may have further requests that could run now
+    loading: bool = False
+    first: bool = True  # nothing was read for this host yet
+    due: float = _NEVER  # when its earliest retry may run
+    asking: bool = False  # its robots.txt is being fetched
+    armed_at: float = _NEVER  # when the heap will look at it
+
+    @property
+    def idle(self) -> bool:
+        """Whether there is nothing left to do for the host, now or later."""
+        return not (self.held or self.more or self.loading or self.asking or self.due < _NEVER)
+
+
+@dataclass(slots=True)
+class FetchJob:
+    """A request on its way to a worker; its host's slot is taken already."""
+
+    row: QueuedRequest
+    gate: HostGate
+    queued_at: float
+
+
+@dataclass(slots=True)
+class RobotsJob:
+    """A robots.txt to be fetched before anything else of its host."""
+
+    origin: str
+    lane: Lane
+
+
+Job = FetchJob | RobotsJob
+
+
+class Scheduler:
+    """Feeds the queue until the frontier is drained, a limit is reached, or `stop` is called."""
+
+    def __init__(
+        self,
+        store: Store,
+        run: Run,
+        queue: "asyncio.Queue[Job | None]",
+        throttle: Throttle,
+        rulebook: Rulebook,
+        *,
+        max_pages: int | None = None,
+    ) -> None:
+        self._store = store
+        self._run = run
+        self._queue = queue
+        self._throttle = throttle
+        self._rulebook = rulebook
+        self._max_pages = max_pages
+        self._finished = 0  # pages that count against `max_pages`
+        self._lanes: dict[str, Lane] = {}
+        self._heap: list[tuple[float, int, Lane]] = []
+        self._turn = count()
+        self._outstanding: set[int] = set()  # handed out, not yet committed
+        self._hungry: dict[int, Lane] = {}  # lanes that want to be refilled, by identity
+        self._settled: list[Visit] = []  # requests that need no fetch, for the committer
+        self._dirty: dict[str, HostGate] = {}  # gates whose times the store should know
+        self._wake = asyncio.Event()
+        self._feed = asyncio.Event()
+        self._seeded = run.seeded
+        self._stopped = False
+
+    # ── the coroutine ───────────────────────────────────────────────────────────────────
+
+    async def run(self, settle: "asyncio.Queue[Visit | None]", finished: int) -> None:
+        """Feed the queue; return when there is nothing more to hand out, ever, or on `stop`.
+
+        `settle` takes the visits of requests that need no fetch. `finished` pages were spent
+        against the limit before.
+        """
+        self._finished = finished
+        for host in await self._store.queued_hosts(self._run):
+            self._lane(host).more = True
+            self._want(self._lanes[host])
+        async with asyncio.TaskGroup() as group:
+            refiller = group.create_task(self._refill_forever())
+            while not self._stopped and not self.drained:
+                self._wake.clear()
+                self._dispatch()
+                while self._settled:
+                    await settle.put(self._settled.pop())
+                if not self._wake.is_set():
+                    await self._sleep()
+            refiller.cancel()
+
+    @property
+    def drained(self) -> bool:
+        """Nothing queued that may run now or later, nothing in flight, nothing uncommitted."""
+        return self._seeded and not self._lanes
+
+    def stop(self) -> None:
+        """Hand out nothing more."""
+        self._stopped = True
+        self._wake.set()
+
+    def statistics(self) -> dict[str, int]:
+        """Return counts for a dashboard."""
+        return {
+            "lanes": len(self._lanes),
+            "buffered": sum(len(lane.buffer) for lane in self._lanes.values()),
+            "outstanding": len(self._outstanding),
+        }
+
+    async def _sleep(self) -> None:
+        """Sleep until something happens, or the next lane's time comes."""
+        if self._queue.full() or not self._heap or self._exhausted:
+            await self._wake.wait()
+            return
+        loop = asyncio.get_running_loop()
+        # Never for longer than the longest cool-down: then a look costs nothing.
+        wait = min(max(self._heap[0][0] - time.monotonic(), 0.0), MAX_COOL_DOWN)
+        alarm = loop.call_later(wait, self._wake.set)
+        try:
+            await self._wake.wait()
+        finally:
+            alarm.cancel()
+
+    # ── from the lanes to the queue ─────────────────────────────────────────────────────
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether `max_pages` will be reached by what is handed out already."""
+        if self._max_pages is None:
+            return False
+        return self._finished + len(self._outstanding) >= self._max_pages
+
+    def _dispatch(self) -> None:
+        while self._heap and not (self._queue.full() or self._stopped or self._exhausted):
+            when, _, lane = self._heap[0]
+            now = time.monotonic()
+            if when > now:
+                return
+            heappop(self._heap)
+            if when != lane.armed_at:
+                continue  # armed again since, for another time
+            lane.armed_at = _NEVER
+            if lane.due <= now:
+                lane.due = _NEVER
+                lane.more = True
+            if self._may_go(lane) and lane.gate.opens_at(now) <= now:
+                self._serve(lane, now)
+            self._want(lane)
+            self._arm(lane, now)
+
+    def _may_go(self, lane: Lane) -> bool:
+        # A redirect or a spider's own fetch that waits for this host goes first.
+        return bool(lane.buffer) and not lane.asking and not lane.gate.waiting
+
+    def _serve(self, lane: Lane, now: float) -> None:
+        """Hand out the lane's next request, or settle it if robots.txt speaks against it."""
+        row = lane.buffer[0]
+        if lane.gate.robots:
+            verdict = self._rulebook.known(origin := origin_of(row.url))
+            if verdict is None:
+                lane.asking = True
+                lane.gate.enter()
+                self._queue.put_nowait(RobotsJob(origin, lane))
+                return
+            if not self._rulebook.allows(verdict, row.url):
+                lane.buffer.popleft()
+                state: State = "failed" if verdict.failed else "skipped"
+                reason = verdict.reason or "robots"
+                self._settled.append(Visit(row.id, row.host, state, reason, attempts=row.attempts))
+                return
+        lane.buffer.popleft()
+        lane.gate.enter()
+        self._outstanding.add(row.id)
+        self._queue.put_nowait(FetchJob(row, lane.gate, now))
+
+    def _arm(self, lane: Lane, now: float) -> None:
+        """Have the heap look at the lane when it may go on."""
+        when = lane.due
+        if self._may_go(lane):
+            when = min(when, lane.gate.opens_at(now))
+        if when < lane.armed_at:
+            lane.armed_at = when
+            heappush(self._heap, (when, next(self._turn), lane))
+
+    # ── what workers tell ───────────────────────────────────────────────────────────────
+
+    def begun(self, gate: HostGate) -> None:
+        """Note that a contact is being made now."""
+        gate.begin(time.monotonic())
+        if gate.delay:
+            self._dirty[gate.host] = gate
+        self._touch(gate)
+
+    def left(self, gate: HostGate) -> None:
+        """Note that a contact is over: the host may be free for another."""
+        gate.leave()
+        self._touch(gate)
+
+    def changed(self, gate: HostGate) -> None:
+        """Note that the host's times changed, and are worth keeping."""
+        self._dirty[gate.host] = gate
+        self._touch(gate)
+
+    def robots_learned(self, lane: Lane, delay: float) -> None:
+        """Go on with a host whose robots.txt was asked for; `delay` is its Crawl-delay."""
+        lane.asking = False
+        lane.gate.slow_down(delay)
+        self.changed(lane.gate)
+
+    def _touch(self, gate: HostGate) -> None:
+        gate.freed.set()
+        lane = self._lanes.get(gate.host)
+        if lane is not None:
+            self._arm(lane, time.monotonic())
+            self._drop_if_idle(lane)
+        self._wake.set()
+
+    # ── what the committer tells ────────────────────────────────────────────────────────
+
+    def committed(self, visits: Sequence[Visit], committed: Committed) -> None:
+        """Forget what is settled, and look for the new work that a commit has brought."""
+        now = time.monotonic()
+        for visit in visits:
+            lane = self._lane(visit.host)
+            lane.held.discard(visit.id)
+            if visit.id in self._outstanding:
+                self._outstanding.remove(visit.id)
+                self._finished += visit.state in ("done", "failed")
+            if visit.not_before is not None:
+                lane.due = min(lane.due, now + _until(visit.not_before))
+                self._arm(lane, now)
+        self.added(committed.hosts)
+        for visit in visits:
+            if (settled := self._lanes.get(visit.host)) is not None:
+                self._drop_if_idle(settled)
+        self._wake.set()
+
+    def added(self, hosts: Iterable[str]) -> None:
+        """Note that hosts may have new requests in the frontier."""
+        for host in hosts:
+            lane = self._lane(host)
+            lane.more = True
+            self._want(lane)
+        self._wake.set()
+
+    def seeded(self) -> None:
+        """Note that no more start requests will come."""
+        self._seeded = True
+        self._wake.set()
+
+    @property
+    def reached_max_pages(self) -> bool:
+        """Whether as many pages as `max_pages` allows are finished and committed."""
+        return self._max_pages is not None and self._finished >= self._max_pages
+
+    def take_host_news(self) -> list[HostRecord]:
+        """Return what the store should keep of hosts, since the last call."""
+        gates, self._dirty = self._dirty, {}
+        robots = self._rulebook.take_news()
+        monotonic, wall = time.monotonic(), time.time()
+        for host in robots:
+            gates.setdefault(host, self._throttle.gate(host))
+        return [
+            HostRecord(
+                host,
+                wall + gate.next_at - monotonic if gate.next_at > monotonic else None,
+                robots.get(host),
+            )
+            for host, gate in gates.items()
+        ]
+
+    # ── from the frontier to the lanes ──────────────────────────────────────────────────
+
+    def _lane(self, host: str) -> Lane:
+        lane = self._lanes.get(host)
+        if lane is None:
+            lane = self._lanes[host] = Lane(self._throttle.gate(host))
+        return lane
+
+    def _drop_if_idle(self, lane: Lane) -> None:
+        # Only work keeps a lane: memory holds the hosts that have some, not all ever seen.
+        if lane.idle:
+            self._lanes.pop(lane.gate.host, None)
+
+    def _size(self) -> int:
+        return max(_LANE_MIN, min(_LANE_MAX, _BUFFERED // max(1, len(self._lanes))))
+
+    def _want(self, lane: Lane) -> None:
+        if lane.more and not lane.loading and len(lane.buffer) <= self._size() // 2:
+            self._hungry[id(lane)] = lane
+            self._feed.set()
+
+    async def _refill_forever(self) -> None:
+        while True:
+            await self._feed.wait()
+            self._feed.clear()
+            while self._hungry:
+                lanes = [self._hungry.pop(key) for key in list(self._hungry)[:_REFILL_AT_ONCE]]
+                await self._refill(lanes)
+                self._wake.set()
+
+    async def _refill(self, lanes: list[Lane]) -> None:
+        size = self._size()
+        wants = []
+        for lane in lanes:
+            # Work that a commit brings while we read sets `more` again.
+            lane.more, lane.loading = False, True
+            first = lane.first and not lane.gate.remembered
+            wants.append(Want(lane.gate.host, size - len(lane.buffer), frozenset(lane.held), first))
+        found = await self._store.ready(self._run, wants)
+        now = time.monotonic()
+        for lane, work in zip(lanes, found, strict=True):
+            lane.loading = lane.first = False
+            self._take_up(lane, work, now)
+
+    def _take_up(self, lane: Lane, work: HostWork, now: float) -> None:
+        if not lane.gate.remembered:
+            self._remember(lane.gate, work.remembered, now)
+        for row in work.requests:
+            # A request that was committed and found again while we read is not ours any more.
+            if row.id not in lane.held:
+                lane.held.add(row.id)
+                lane.buffer.append(row)
+        lane.more |= work.more
+        if work.next_due is not None:
+            lane.due = min(lane.due, now + _until(work.next_due))
+        self._want(lane)
+        self._arm(lane, now)
+        self._drop_if_idle(lane)
+
+    def _remember(self, gate: HostGate, record: HostRecord | None, now: float) -> None:
+        """Take up what an earlier process knew of the host."""
+        gate.remembered = True
+        if record is not None and record.robots:
+            for verdict in self._rulebook.remember(record.robots):
+                gate.slow_down(self._rulebook.delay(verdict))
+        if record is not None and record.next_at is not None:
+            gate.cool_down(_until(record.next_at), now)
+        if self._run.resumed and gate.delay:
+            # The contact just before a crash may not have been written down.
+            gate.cool_down(gate.delay, now)
+
+
+def _until(moment: float) -> float:
+    """Return the seconds from now to a time that was kept, within what a clock can be wrong."""
+    return min(max(moment - time.time(), 0.0), MAX_COOL_DOWN)

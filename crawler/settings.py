@@ -1,0 +1,203 @@
+"""The settings of a crawl: one model, and the four places its values come from.
+
+In rising precedence: `config.toml`, environment variables `CRAWLER_*`, `Spider.settings`, and
+what the caller says (`--set`, or keyword arguments of `crawler.run`).
+"""
+
+import difflib
+import os
+import tomllib
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+from pydantic_settings import SettingsError as UnreadableSource
+
+from crawler.errors import SettingsError
+
+PREFIX = "CRAWLER_"
+USER_AGENT = "crawler/0.1"
+
+
+class HostSettings(BaseModel):
+    """Settings for the hosts that match a pattern: a `[[host]]` table."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    match: str = Field(description="Host name, with `*` and `?` as wildcards.")
+    concurrency: int | None = Field(None, ge=1, description="Fetches in flight on the host.")
+    delay: float | None = Field(None, ge=0, description="Seconds between two contacts.")
+    timeout: float | None = Field(None, gt=0, description="Seconds for a whole fetch.")
+    robots: bool | None = Field(None, description="Obey the host's robots.txt.")
+    headers: dict[str, str] = Field({}, description="Sent with every request to the host.")
+
+
+class Settings(BaseSettings):
+    """How a crawl behaves. Durations are seconds, sizes are bytes."""
+
+    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=PREFIX)
+
+    concurrency: int = Field(32, ge=1, le=10_000, description="Fetches in flight at once.")
+    concurrency_per_host: int = Field(8, ge=1, description="Fetches in flight at once on one host.")
+    delay: float = Field(0.0, ge=0, description="Seconds between two contacts with one host.")
+    adaptive: bool = Field(
+        True,
+        description="Fewer fetches at once on a host that answers 429, 503 or not in time.",
+    )
+    robots: bool = Field(True, description="Obey robots.txt, its Crawl-delay included.")
+    user_agent: str = Field(
+        USER_AGENT,
+        min_length=1,
+        description="Name of the crawler; its first word is looked up in robots.txt.",
+    )
+    contact: str | None = Field(
+        None, description="URL or e-mail address, added to the User-Agent for site owners."
+    )
+    headers: dict[str, str] = Field({}, description="Sent with every request.")
+    timeout: float = Field(60.0, gt=0, description="Seconds for a whole fetch, redirects included.")
+    connect_timeout: float = Field(10.0, gt=0, description="Seconds to connect to a host.")
+    retries: int = Field(3, ge=0, description="Further tries after one that failed.")
+    backoff: float = Field(
+        1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."
+    )
+    max_redirects: int = Field(10, ge=0, description="Redirects followed for one request.")
+    max_depth: int | None = Field(None, ge=0, description="Links to follow from a start URL.")
+    max_pages: int | None = Field(None, ge=1, description="End the run after so many pages.")
+    max_items: int | None = Field(None, ge=1, description="End the run after so many items.")
+    max_seconds: float | None = Field(None, gt=0, description="End the run after so long.")
+    max_body: int = Field(
+        10 * 1024 * 1024, ge=1, description="Bytes of a page, decoded; larger ones fail."
+    )
+    allow_private: list[str] = Field(
+        [],
+        description="Private or loopback hosts that may be fetched besides the start URLs': "
+        '"host:port", "host", or "*".',
+    )
+    grace: float = Field(
+        10.0, ge=0, description="Seconds that fetches in flight get when a run is stopped."
+    )
+    host: list[HostSettings] = Field([], description="Overrides for hosts that match a pattern.")
+
+    @field_validator("user_agent", "contact")
+    @classmethod
+    def _one_line(cls, value: str | None) -> str | None:
+        if value is not None and not value.isprintable():
+            raise ValueError("must be one line of printable text")
+        return value
+
+    @property
+    def agent(self) -> str:
+        """The User-Agent header: the name, and whom to write to."""
+        return f"{self.user_agent} (+{self.contact})" if self.contact else self.user_agent
+
+    def for_host(self, host: str) -> HostSettings | None:
+        """Return the overrides for `host` (with or without its port), merged, or None."""
+        name = host.rsplit(":", 1)[0]
+        found = [
+            entry.model_dump(exclude_unset=True)
+            for entry in self.host
+            if fnmatchcase(host, entry.match) or fnmatchcase(name, entry.match)
+        ]
+        if not found:
+            return None
+        merged: dict[str, Any] = {}
+        for entry in found:
+            headers = {**merged.get("headers", {}), **entry.get("headers", {})}
+            merged = {**merged, **entry, "headers": headers}
+        return HostSettings(**merged)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the constructor's arguments, then the environment; no dotenv, no secrets."""
+        return init_settings, env_settings
+
+
+def load_settings(
+    config: Path | None = None,
+    spider: Mapping[str, Any] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> Settings:
+    """Return the settings of a run; `config` is a TOML file, which must be there when named.
+
+    Values in `overrides` may be text (as `--set` gives them): they are read as TOML values.
+    Raises `SettingsError`, one line: which setting, where it was given, what is wrong.
+    """
+    from_file = _read(config) if config else {}
+    sources = {
+        str(config): from_file,
+        "the spider's settings": dict(spider or {}),
+        "the arguments": {key: _value(key, v) for key, v in (overrides or {}).items()},
+    }
+    for where, values in sources.items():
+        _refuse_unknown(values, where)
+    _refuse_unknown(_environment_names(), "the environment")
+    # The file is below the environment: what the environment sets, the file does not.
+    below = {key: v for key, v in from_file.items() if key not in _environment_names()}
+    merged = {**below, **sources["the spider's settings"], **sources["the arguments"]}
+    try:
+        return Settings(**merged)
+    except ValidationError as error:
+        raise SettingsError(_first_problem(error, sources)) from error
+    except UnreadableSource as error:
+        raise SettingsError(f"the environment: {error}: lists and tables are JSON there") from error
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SettingsError(f"cannot read {config}: {error.strerror}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{config} is not TOML: {error}") from error
+
+
+def _environment_names() -> set[str]:
+    return {name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)}
+
+
+def _value(key: str, value: Any) -> Any:
+    """Read text as a TOML value where the setting wants anything but text."""
+    field = Settings.model_fields.get(key)
+    if not isinstance(value, str) or field is None or field.annotation in (str, str | None):
+        return value
+    if value.lower() in ("", "none"):
+        return None
+    try:
+        return tomllib.loads(f"value = {value}")["value"]
+    except tomllib.TOMLDecodeError:
+        return [value] if field.annotation == list[str] else value
+
+
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
+    for name in names:
+        if name not in Settings.model_fields:
+            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else ""
+            raise SettingsError(f"unknown setting {name!r} in {where}{hint}")
+
+
+def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, Any]]) -> str:
+    problem = error.errors()[0]
+    path = [str(part) for part in problem["loc"]]
+    if problem["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(path[-1], HostSettings.model_fields, n=1)
+        hint = f": did you mean {near[0]!r}?" if near else ""
+        return f"unknown setting {path[-1]!r} in a [[host]] table{hint}"
+    given = [where for where, values in sources.items() if path and path[0] in values]
+    where = given[-1] if given else "the environment"
+    said = problem["msg"].removeprefix("Value error, ")
+    return f"setting {'.'.join(path)!r} in {where}: {said} (got {problem['input']!r})"

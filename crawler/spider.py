@@ -1,0 +1,128 @@
+"""What users subclass."""
+
+import logging
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from pydantic import BaseModel
+
+from crawler.errors import SpiderError
+from crawler.logs import get_logger
+from crawler.middleware import Middleware
+from crawler.request import Request
+from crawler.response import Response
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What an errback is given: the request that failed for good, and why."""
+
+    request: Request
+    reason: str
+    exception: BaseException | None = None
+    response: Response | None = None
+
+
+class Spider:
+    """Where to start, and how to parse. Subclass it, give it a `name`, write `parse`.
+
+    Arguments of a run (`crawler run NAME -a key=value`) become attributes, as text.
+    """
+
+    name: str = ""
+    start_urls: Sequence[str] = ()
+    # Hosts that links may lead to, subdomains included. None: the sites of the start
+    # requests; ["*"]: anywhere.
+    allowed_domains: Sequence[str] | None = None
+    settings: Mapping[str, Any] = {}
+    # Statuses outside 2xx that go to the callback instead of failing the request.
+    handle_status: Sequence[int] = ()
+    # Plain `async def mw(request, call_next)`, outermost first; methods of the spider work too.
+    middleware: Sequence[Middleware] = ()
+    # Models that the spider yields but imports from elsewhere; its own module's are found.
+    items: Sequence[type[BaseModel]] = ()
+
+    _fetch: "Callable[[Request], Awaitable[Response]] | None" = None
+    _reserved: ClassVar[frozenset[str]] = frozenset({"settings", "logger", "middleware", "items"})
+
+    def __init__(self, name: str | None = None, **arguments: Any) -> None:
+        if name is not None:
+            self.name = name
+        for key, value in arguments.items():
+            if key in self._reserved or callable(getattr(type(self), key, None)):
+                raise SpiderError(f"argument {key!r} would hide the spider's own {key!r}")
+            setattr(self, key, value)
+
+    async def start(self) -> AsyncIterator[Request]:
+        """Yield the requests to begin with: by default one for each of `start_urls`.
+
+        A crawl that was cut short runs this again; requests it knows are not added twice.
+        """
+        for url in self.start_urls:
+            yield Request(url)
+
+    def parse(self, response: Response) -> Any:
+        """Turn a page into items and requests: the callback of requests that name none."""
+        raise NotImplementedError(f"{type(self).__name__} has no parse method")
+
+    def closed(self, reason: str) -> Any:
+        """Do what is to be done when a process ends its part of the run (may be async)."""
+
+    async def fetch(self, request: Request | str) -> Response:
+        """Return the response to a request made from within a callback, at once.
+
+        It passes through the same door as every other fetch: scope excepted, all of
+        robots.txt, politeness, limits and middleware. Raises `FetchError` when it fails.
+        """
+        if self._fetch is None:
+            raise SpiderError("fetch() works only while the spider is being run")
+        return await self._fetch(Request(request) if isinstance(request, str) else request)
+
+    @property
+    def logger(self) -> Any:
+        """A structlog logger that carries the spider's name."""
+        return get_logger("crawler.spider").bind(spider=self.name)
+
+    def log(self, message: str, level: int = logging.DEBUG, **values: Any) -> None:
+        """Log a line, as `self.logger.log` does; spiders written for Scrapy call it."""
+        self.logger.log(level, message, **values)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name!r}>"
+
+
+def start_requests(spider: Spider) -> AsyncIterator[Request]:
+    """Return the spider's start requests, also from a plain `start` or Scrapy's older name."""
+    older = getattr(spider, "start_requests", None)
+    if older is not None and type(spider).start is Spider.start:
+        return _walk(older())
+    return _walk(spider.start())
+
+
+async def _walk(requests: AsyncIterator[Request] | Iterable[Request]) -> AsyncIterator[Request]:
+    if isinstance(requests, AsyncIterator):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request
+
+
+def item_models(spider: type[Spider]) -> dict[str, type[BaseModel]]:
+    """Return the pydantic models that a spider may yield, by name.
+
+    Those are its `items`, and what its module and those of its bases define or import.
+    """
+    found: dict[str, type[BaseModel]] = {}
+    for ancestor in reversed(spider.__mro__):
+        module = sys.modules.get(ancestor.__module__)
+        if ancestor is not Spider and issubclass(ancestor, Spider) and module is not None:
+            for value in vars(module).values():
+                if isinstance(value, type) and issubclass(value, BaseModel):
+                    found[value.__name__] = value
+    found.update({model.__name__: model for model in spider.items})
+    return {
+        name: model for name, model in found.items() if not model.__module__.startswith("crawler.")
+    }

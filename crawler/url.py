@@ -1,0 +1,207 @@
+"""What a URL is, when two are the same, and whose it is: the WHATWG URL standard, by ada.
+
+Only `join` and `canonical` parse. Everything else takes what `canonical` returned and may
+therefore cut strings: a canonical http(s) URL is `scheme://host[:port]/...`, all ASCII, in
+lower case up to the path, without userinfo and without a default port. Three words:
+
+    host      `example.com`, `example.com:8080`, `[::1]:8080`: the unit of politeness
+    origin    `https://example.com:8080`: whose robots.txt counts
+    site      `example.com` for `shop.example.com:8080`: what a crawl stays on by default
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Self
+
+from ada_url import join_url, normalize_url
+from publicsuffixlist import PublicSuffixList
+
+_USERINFO = re.compile(r"^([a-z][a-z0-9+.\-]*://)[^/?]*@")
+# The same in text that nobody has parsed yet: other slashes, no scheme, upper case.
+_RAW_USERINFO = re.compile(
+    r"^([\x00-\x20]*(?:https?:[/\\]*|(?:[a-z][a-z0-9+.\-]*:)?[/\\]{2,}))[^/\\?#]*@", re.IGNORECASE
+)
+_TAB_OR_NEWLINE = re.compile(r"[\t\r\n]")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+_SHOWN = 200  # characters of a broken URL that go into a message
+_REMEMBERED = 10_000  # hosts whose site, or place in a scope, is kept
+
+
+def join(base: str, href: str) -> str:
+    """Return `href` made absolute against `base`, as a browser does, fragment and all.
+
+    Raises `ValueError` when the two make no URL.
+    """
+    return _parsed(href, base)
+
+
+def canonical(url: str, base: str | None = None) -> str:
+    """Return the absolute URL that stands for `url` in the crawl.
+
+    It is parsed by the WHATWG standard (against `base`, when there is one) and loses its
+    fragment, which no server sees, and its userinfo, which belongs into no file. The query
+    stays as it is: its order may matter to the server. Raises `ValueError` when it is no URL.
+    """
+    href = _parsed(url, base)
+    fragment = href.find("#")  # in a parsed URL the first `#` begins the fragment
+    if fragment >= 0:
+        href = href[:fragment]
+    if "@" in href:  # mostly a path such as /@name
+        href = _USERINFO.sub(r"\1", href)
+    return href
+
+
+def is_web(url: str) -> bool:
+    """Tell whether a canonical URL is http or https."""
+    return url.startswith(("http://", "https://"))
+
+
+def host_of(url: str) -> str:
+    """Return the host of a canonical http(s) URL, with its port unless that is the default."""
+    return url.split("/", 3)[2]
+
+
+def origin_of(url: str) -> str:
+    """Return `scheme://host[:port]` of a canonical http(s) URL."""
+    return url[: url.index("/", 8)]  # 8: past `https://`, or past `http://` and one character
+
+
+def address_of(url: str) -> tuple[str, int]:
+    """Return host name and port of a canonical http(s) URL, as a socket wants them.
+
+    The port is the effective one, and an IPv6 address has no brackets.
+    """
+    name, port = _name_and_port(host_of(url))
+    if port:
+        return name.strip("[]"), int(port)
+    return name.strip("[]"), 443 if url.startswith("https:") else 80
+
+
+@lru_cache(maxsize=_REMEMBERED)
+def site_of(host: str) -> str:
+    """Return the site that a host (as `host_of` gives it) belongs to.
+
+    That is the registrable domain by the public suffix list, without the port. The private
+    section counts: `alice.github.io` and `bob.github.io` belong to two people, and a crawl of
+    one has no business on the other. What has no registrable domain (an IP address, a single
+    label such as `localhost`, a public suffix itself) is its own site, port included.
+    """
+    name, _ = _name_and_port(host)
+    if name.startswith("[") or name.rpartition(".")[2].isdigit():
+        return host
+    return _suffixes().privatesuffix(name) or host
+
+
+def fingerprint(method: str, url: str, body: bytes | None = None) -> int:
+    """Return the 64-bit identity of a request, signed as SQLite's INTEGER is.
+
+    `url` is canonical. Two URLs that differ only in the case of their percent escapes have one
+    identity (RFC 3986, 6.2.2.1), though each is fetched as it was written; no body and an
+    empty one are the same. The value never changes: it is kept in users' files.
+    """
+    if "%" in url:
+        url = _ESCAPE.sub(lambda escape: escape[0].upper(), url)
+    # The lengths in front make it plain where one part ends and the next begins.
+    data = f"{len(method)},{len(url)};{method}{url}".encode()
+    if body:
+        data += body
+    return int.from_bytes(blake2b(data, digest_size=8).digest(), "big", signed=True)
+
+
+def redact(url: str) -> str:
+    """Return `url` for a log line: without userinfo, on one line; any text is taken."""
+    return _RAW_USERINFO.sub(r"\1", _TAB_OR_NEWLINE.sub("", url))
+
+
+class Scope:
+    """Which hosts a crawl may visit: `allowed_domains`.
+
+    `books.example` admits itself and its subdomains, on any port; `127.0.0.1:8000` admits that
+    port only; an entry that is a URL is taken by its host; `*` admits everything. Case does not
+    matter, and neither does whether an international name is in Unicode or in punycode.
+    Raises `ValueError` for an entry that cannot be a domain.
+    """
+
+    __slots__ = ("_domains", "_everything", "_known", "_sites")
+
+    def __init__(self, domains: Iterable[str]) -> None:
+        entries = [domain.strip() for domain in domains]
+        self._everything = "*" in entries
+        self._domains = frozenset(key for e in entries if e != "*" for key in _scope_keys(e))
+        self._sites: frozenset[str] = frozenset()
+        self._known: dict[str, bool] = {}
+
+    @classmethod
+    def around(cls, hosts: Iterable[str]) -> Self:
+        """Return the scope that is exactly the sites of `hosts`: the default of a crawl."""
+        scope = cls(())
+        scope._sites = frozenset(map(site_of, hosts))
+        return scope
+
+    def admits(self, host: str) -> bool:
+        """Tell whether `host`, as `host_of` gives it, lies within."""
+        known = self._known.get(host)
+        if known is None:
+            if len(self._known) >= _REMEMBERED:
+                self._known.clear()
+            known = self._known[host] = self._decide(host)
+        return known
+
+    def _decide(self, host: str) -> bool:
+        if self._everything or site_of(host) in self._sites:
+            return True
+        name, port = _name_and_port(host)
+        name = name.removesuffix(".")
+        while name:
+            if name in self._domains or f"{name}:{port}" in self._domains:
+                return True
+            name = name.partition(".")[2]
+        return False
+
+
+def _scope_keys(entry: str) -> list[str]:
+    """Return what `Scope` looks up for an entry: `name`, or `name:port` (`name:` for default)."""
+    text = entry
+    if "://" not in entry:
+        text = text.removeprefix("*").removeprefix(".")
+        if text.count(":") > 1 and "[" not in text:
+            text = f"[{text}]"  # a bare IPv6 address
+        text = f"http://{text}"
+    try:
+        host = host_of(canonical(text))
+    except (ValueError, IndexError):
+        raise ValueError(f"not a domain: {entry[:_SHOWN]!r}") from None
+    name, port = _name_and_port(host)
+    name = name.removesuffix(".")
+    if port == "443" or text.endswith(":80"):
+        # A host shows no default port, and does not say whether it is that of http or https.
+        return [f"{name}:", f"{name}:{port or 80}"]
+    return [f"{name}:{port}" if port else name]
+
+
+def _parsed(url: str, base: str | None) -> str:
+    """Return `url` as the standard alone serialises it."""
+    try:
+        return normalize_url(url) if base is None else join_url(base, url)
+    except ValueError:
+        pass
+    # The standard reads scalar values: a lone surrogate, which UTF-8 cannot hold, is U+FFFD.
+    scalar = url.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    if scalar != url:
+        return _parsed(scalar, base)
+    shown = repr(redact(url)[:_SHOWN])
+    raise ValueError(f"not a URL: {shown}" if base else f"not an absolute URL: {shown}")
+
+
+def _name_and_port(host: str) -> tuple[str, str]:
+    """Split a host; the port is empty when it is the default."""
+    name, colon, port = host.rpartition(":")
+    return (name, port) if colon and port[-1:] != "]" else (host, "")
+
+
+@lru_cache(maxsize=1)
+def _suffixes() -> PublicSuffixList:
+    # Read when first asked for: it takes 30 ms and 1.2 MB, and a crawl by IP needs none of it.
+    return PublicSuffixList()

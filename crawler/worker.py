@@ -1,0 +1,185 @@
+"""A worker: takes a request, fetches it, has it parsed, hands over the visit."""
+
+import asyncio
+import time
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+from crawler.callbacks import PAUSE_EVERY, callback_of, outputs
+from crawler.contact import Contact, Courtesy
+from crawler.errors import DropRequest, FetchError, RetryLater
+from crawler.links import record_of
+from crawler.logs import get_logger
+from crawler.middleware import Handler
+from crawler.request import Request, from_record
+from crawler.response import Response
+from crawler.rulebook import Verdict
+from crawler.scheduler import FetchJob, Job, RobotsJob
+from crawler.spider import Failure, Spider
+from crawler.url import canonical, fingerprint
+from storage.records import QueuedRequest, Timings, Visit
+from storage.tables import row_of
+
+log = get_logger("crawler.worker")
+
+
+class Worker:
+    """What all workers of a run share; `work` is the coroutine that runs N times.
+
+    `handler` is the middleware around the fetcher. A user's error costs its page, never the run.
+    """
+
+    def __init__(
+        self,
+        spider: Spider,
+        handler: Handler,
+        courtesy: Courtesy,
+        models: Mapping[str, type[BaseModel]],
+        *,
+        max_depth: int | None,
+    ) -> None:
+        self._spider = spider
+        self._handler = handler
+        self._house = courtesy
+        self._models = models
+        self._max_depth = max_depth
+        self._handled = frozenset(spider.handle_status)
+
+    async def work(
+        self, jobs: "asyncio.Queue[Job | None]", visits: "asyncio.Queue[Visit | None]"
+    ) -> None:
+        """Serve jobs until a None comes; waits when the committer is behind."""
+        while (job := await jobs.get()) is not None:
+            if isinstance(job, RobotsJob):
+                await self._ask_robots(job)
+            else:
+                await visits.put(await self._visit(job))
+
+    async def _ask_robots(self, job: RobotsJob) -> None:
+        gate, delay = job.lane.gate, 0.0
+        try:
+            self._house.scheduler.begun(gate)
+            verdict: Verdict = await self._house.rulebook.learn(job.origin)
+            delay = self._house.rulebook.delay(verdict)
+            if verdict.again:
+                gate.cool_down(verdict.until - time.time(), time.monotonic())
+        finally:
+            self._house.scheduler.left(gate)
+            self._house.scheduler.robots_learned(job.lane, delay)
+
+    # ── one request ─────────────────────────────────────────────────────────────────────
+
+    async def _visit(self, job: FetchJob) -> Visit:
+        row = job.row
+        visit = Visit(row.id, row.host, "failed", attempts=row.attempts + 1)
+        async with Contact(self._house, job.gate) as contact:
+            try:
+                request = from_record(row, self._models)
+            except ValueError as error:
+                visit.reason, visit.error = "bad_request", str(error)
+                return visit
+            request.phases.queue = time.monotonic() - job.queued_at
+            request.contact = contact
+            outcome = await self._fetch(request, contact, visit)
+        # The host's slot is free again: parsing takes our time, not the host's.
+        try:
+            if isinstance(outcome, Response):
+                await self._parse(outcome, row, visit)
+            elif outcome is not None:
+                await self._fail(outcome, row, visit)
+        except Exception as error:  # noqa: BLE001 (a spider may raise anything; its page fails)
+            self._spider_error(visit, error, request.url)
+        visit.timings = _timings(request)
+        return visit
+
+    async def _fetch(
+        self, request: Request, contact: Contact, visit: Visit
+    ) -> Response | Failure | None:
+        """Return the response or the final failure; None when the visit says it all."""
+        started = time.monotonic()
+        try:
+            response = await self._handler(request)
+        except RetryLater as later:
+            contact.failed(later)
+            visit.state, visit.reason, visit.status = "queued", later.reason, later.status
+            visit.not_before = time.time() + later.delay
+            return None
+        except DropRequest as drop:
+            visit.state, visit.reason = "skipped", drop.reason
+            return None
+        except FetchError as error:
+            contact.failed(error)
+            visit.reason, visit.error = error.reason, str(error)
+            return Failure(request, error.reason, error)
+        except Exception as error:  # noqa: BLE001 (a middleware of the user's may raise anything)
+            visit.reason = "middleware_error"
+            visit.error = traceback.format_exc()
+            log.error("middleware_error", url=request.url, error=repr(error))
+            return Failure(request, visit.reason, error)
+        contact.went_well(time.monotonic() - started)
+        visit.status, visit.size = response.status, len(response.body)
+        if not (response.ok or self._is_handled(request, response.status)):
+            visit.reason = f"http_{response.status}"
+            return Failure(request, visit.reason, None, response)
+        return response
+
+    def _is_handled(self, request: Request, status: int) -> bool:
+        return status in self._handled or status in request.handle_status
+
+    # ── the spider's part ───────────────────────────────────────────────────────────────
+
+    async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
+        request = response.request
+        callback = callback_of(self._spider, request.callback)
+        started = time.perf_counter()
+        await self._collect(callback(response, **request.cb_kwargs), response.url, row, visit)
+        request.phases.parse = time.perf_counter() - started
+        visit.state, visit.reason = "done", None
+        if response.redirects:
+            visit.final_url = response.url
+            if request.method == "GET" and not request.dont_filter:
+                visit.alias = fingerprint("GET", canonical(response.url))
+
+    async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
+        if failure.request.errback is not None:
+            errback = callback_of(self._spider, failure.request.errback)
+            await self._collect(errback(failure), failure.request.url, row, visit)
+
+    async def _collect(self, result: Any, url: str, row: QueuedRequest, visit: Visit) -> None:
+        """Turn what the callback yields into the visit's items and requests, as plain rows."""
+        position = 0
+        async for output in outputs(result):
+            position += 1
+            if isinstance(output, Request):
+                visit.requests.append(
+                    record_of(output, row, position, self._house.scope, self._max_depth)
+                )
+            elif isinstance(output, BaseModel | dict):
+                visit.items.append(row_of(output, url))
+            elif output is not None:
+                raise TypeError(
+                    f"a callback yields items, dicts and Requests, not {type(output).__name__}"
+                )
+            if not position % PAUSE_EVERY:
+                await asyncio.sleep(0)
+
+    def _spider_error(self, visit: Visit, error: Exception, url: str) -> None:
+        """The page fails as a whole: none of its items and links are kept."""
+        visit.state = "failed"
+        visit.reason = "spider_error"
+        visit.error = traceback.format_exc()
+        visit.items, visit.requests = [], []
+        log.error("spider_error", url=url, error=repr(error))
+
+
+def _timings(request: Request) -> Timings:
+    phases = request.phases
+    return Timings(
+        *(
+            None if seconds is None else round(seconds * 1000, 3)
+            for seconds in (phases.queue, phases.ttfb, phases.body, phases.parse, phases.elapsed)
+        )
+    )

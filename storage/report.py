@@ -1,0 +1,119 @@
+"""What a run did, read from its file: the end-of-run summary and `crawler status`."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+
+from storage.errors import RunMismatch
+from storage.frontier import count
+from storage.records import ErrorReport, HostReport, Phase, Report, TableReport
+from storage.tables import coverage, item_tables
+
+# Percentiles come from at most about this many pages, evenly spread over the run.
+_SAMPLE = 50_000
+
+_PHASES = ("queue", "ttfb", "body", "parse", "elapsed")
+
+
+def report(connection: sqlite3.Connection, run: int) -> Report:
+    """Return the whole account of one run. Raises `RunMismatch` when there is no such run."""
+    row = connection.execute(
+        "SELECT spider, arguments, started_at, finished_at, finish FROM crawl_run WHERE id = ?",
+        (run,),
+    ).fetchone()
+    if row is None:
+        raise RunMismatch(f"there is no run {run} in this file")
+    spider, arguments, started_at, finished_at, finish = row
+    size, starts, starts_failed = connection.execute(
+        "SELECT coalesce(sum(bytes), 0), count(*) FILTER (WHERE parent IS NULL), "
+        "count(*) FILTER (WHERE parent IS NULL AND state = 'failed') "
+        "FROM crawl_request WHERE run = ?",
+        (run,),
+    ).fetchone()
+    return Report(
+        run=run,
+        spider=spider,
+        arguments=json.loads(arguments),
+        started_at=started_at,
+        finished_at=finished_at,
+        finish=finish,
+        totals=count(connection, run),
+        reasons=_reasons(connection, run),
+        tables=list(_tables(connection, run)),
+        phases=_phases(connection, run),
+        bytes=size,
+        starts=starts,
+        starts_failed=starts_failed,
+    )
+
+
+def last_run(connection: sqlite3.Connection, spider: str | None = None) -> int:
+    """Return the id of the file's last run (of that spider). Raises `RunMismatch` if none."""
+    row = connection.execute(
+        "SELECT max(id) FROM crawl_run WHERE spider = ?1 OR ?1 IS NULL", (spider,)
+    ).fetchone()
+    if row[0] is None:
+        raise RunMismatch(f"no run{f' of {spider}' if spider else ''} in this file yet")
+    return int(row[0])
+
+
+def hosts(connection: sqlite3.Connection, run: int, limit: int = 20) -> list[HostReport]:
+    """Return the hosts with the most requests."""
+    return [
+        HostReport(*row)
+        for row in connection.execute(
+            "SELECT host, count(*) FILTER (WHERE state = 'done'), "
+            "count(*) FILTER (WHERE state = 'failed'), "
+            "count(*) FILTER (WHERE state = 'skipped'), "
+            "count(*) FILTER (WHERE state = 'queued'), avg(elapsed_ms) "
+            "FROM crawl_request WHERE run = ? GROUP BY host ORDER BY count(*) DESC LIMIT ?",
+            (run, limit),
+        )
+    ]
+
+
+def errors(connection: sqlite3.Connection, run: int, limit: int = 10) -> list[ErrorReport]:
+    """Return the latest failed requests that left a text, newest first."""
+    return [
+        ErrorReport(*row)
+        for row in connection.execute(
+            "SELECT url, reason, error FROM crawl_request "
+            "WHERE run = ? AND state = 'failed' AND error IS NOT NULL "
+            "ORDER BY finished_at DESC, id DESC LIMIT ?",
+            (run, limit),
+        )
+    ]
+
+
+def _reasons(connection: sqlite3.Connection, run: int) -> list[tuple[str, str, int]]:
+    return connection.execute(
+        "SELECT state, coalesce(reason, ''), count(*) FROM crawl_request WHERE run = ? "
+        "GROUP BY 1, 2 ORDER BY 1, 3 DESC",
+        (run,),
+    ).fetchall()
+
+
+def _tables(connection: sqlite3.Connection, run: int) -> Iterator[TableReport]:
+    for name in item_tables(connection):
+        fields = coverage(connection, name, run)
+        (rows,) = connection.execute(
+            f'SELECT count(*) FROM "{name}" WHERE _run = ?', (run,)
+        ).fetchone()
+        if rows:
+            yield TableReport(name, rows, {field: filled for field, (filled, _) in fields.items()})
+
+
+def _phases(connection: sqlite3.Connection, run: int) -> list[Phase]:
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM crawl_request").fetchone()
+    rows = connection.execute(
+        f"SELECT {', '.join(f'{name}_ms' for name in _PHASES)} FROM crawl_request "
+        "WHERE run = ? AND elapsed_ms IS NOT NULL AND id % ? = 0",
+        (run, 1 + last // _SAMPLE),
+    ).fetchall()
+    found = []
+    for name, column in zip(_PHASES, zip(*rows, strict=True), strict=False):
+        values = sorted(value for value in column if value is not None)
+        if values:
+            p50, p90, p99 = (values[int(q * (len(values) - 1))] for q in (0.5, 0.9, 0.99))
+            found.append(Phase(name, p50, p90, p99))
+    return found

@@ -1,0 +1,127 @@
+"""The tables of a crawl file that are the framework's own, and how the file is recognised."""
+
+import sqlite3
+
+from storage.errors import StoreError
+from storage.tables import REGISTRY_SQL
+
+# "craw" in ASCII: `file books.db` and we tell a crawl from any other SQLite database by it.
+APPLICATION_ID = 0x63726177
+# Counts up with every change of the tables below; a newer file is refused, never touched.
+SCHEMA_VERSION = 1
+
+_TABLES = """
+CREATE TABLE crawl_run (
+    id INTEGER PRIMARY KEY,
+    spider TEXT NOT NULL,
+    arguments TEXT NOT NULL,            -- JSON object, as given with -a
+    started_at TEXT NOT NULL,
+    finished_at TEXT,
+    finish TEXT,                        -- finished, stopped, limit, failed; NULL while it runs
+    seeded INTEGER NOT NULL DEFAULT 0,  -- 1: every start request is in the frontier
+    base_pages INTEGER NOT NULL DEFAULT 0,  -- what earlier limits of this run were spent on
+    base_items INTEGER NOT NULL DEFAULT 0
+);
+
+-- The hosts that the start requests named: the default scope, and the reachable addresses.
+CREATE TABLE crawl_start (
+    run INTEGER NOT NULL REFERENCES crawl_run(id),
+    host TEXT NOT NULL,
+    PRIMARY KEY (run, host)
+) WITHOUT ROWID;
+
+CREATE TABLE crawl_host (
+    host TEXT PRIMARY KEY,
+    next_at REAL,                       -- no contact before this time, seconds since the epoch
+    robots TEXT                         -- JSON: origin -> what its robots.txt said, and when
+) WITHOUT ROWID;
+
+CREATE TABLE crawl_request (
+    id INTEGER PRIMARY KEY,
+    run INTEGER NOT NULL REFERENCES crawl_run(id),
+    fingerprint INTEGER NOT NULL,
+    url TEXT NOT NULL,
+    host TEXT NOT NULL,
+    method TEXT NOT NULL,
+    body BLOB,
+    payload TEXT,                       -- JSON: headers, meta, cb_kwargs, errback ...
+    callback TEXT,
+    parent INTEGER REFERENCES crawl_request(id),
+    depth INTEGER NOT NULL,
+    priority INTEGER NOT NULL,
+    state TEXT NOT NULL,
+    reason TEXT,
+    status INTEGER,
+    attempts INTEGER NOT NULL DEFAULT 0,
+    not_before REAL,                    -- a retry waits until then, seconds since the epoch
+    final_url TEXT,                     -- where redirects led, when elsewhere
+    bytes INTEGER,
+    elapsed_ms REAL,
+    queue_ms REAL,
+    ttfb_ms REAL,
+    body_ms REAL,
+    parse_ms REAL,
+    finished_at TEXT,
+    error TEXT                          -- the traceback of the spider's error
+);
+
+-- Pages that a redirect led to: whoever asks for one later finds it visited already.
+CREATE TABLE crawl_alias (
+    run INTEGER NOT NULL REFERENCES crawl_run(id),
+    fingerprint INTEGER NOT NULL,       -- of the url where the redirect ended
+    request INTEGER NOT NULL REFERENCES crawl_request(id),
+    PRIMARY KEY (run, fingerprint)
+) WITHOUT ROWID;
+
+CREATE UNIQUE INDEX crawl_request_identity ON crawl_request (run, fingerprint);
+
+-- What the scheduler reads: a host's next requests in order, and those that wait for a retry.
+-- Both are partial, so that a finished request costs them nothing.
+CREATE INDEX crawl_request_ready ON crawl_request (run, host, priority DESC, id)
+    WHERE state = 'queued' AND not_before IS NULL;
+CREATE INDEX crawl_request_waiting ON crawl_request (run, host, not_before)
+    WHERE state = 'queued' AND not_before IS NOT NULL;
+"""
+
+
+def configure(connection: sqlite3.Connection) -> None:
+    """Set what every writing connection needs; nothing here is kept in the file but WAL."""
+    connection.execute("PRAGMA journal_mode = WAL")
+    # FULL: a committed visit survives a power cut too. Group commit makes it cheap.
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.execute("PRAGMA trusted_schema = OFF")
+    connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages
+    # The default of 1,000 pages checkpoints so often that a large index is written again and
+    # again; 16 MiB of log halves that, and the limit gives the disk back after a burst.
+    connection.execute("PRAGMA wal_autocheckpoint = 4096")
+    connection.execute("PRAGMA journal_size_limit = 67108864")
+
+
+def prepare(connection: sqlite3.Connection, path: str) -> None:
+    """Recognise the file, or lay out a new one; a file that is not ours is left untouched.
+
+    Raises `StoreError` when the file belongs to something else or to a newer crawler.
+    """
+    (application,) = connection.execute("PRAGMA application_id").fetchone()
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+    if application == 0 and objects == 0:
+        configure(connection)
+        _create(connection)
+        return
+    if application != APPLICATION_ID:
+        raise StoreError(f"{path} is an SQLite database of another program: choose another --db")
+    if version > SCHEMA_VERSION:
+        raise StoreError(
+            f"{path} was written by a newer crawler (schema {version}, this one knows "
+            f"{SCHEMA_VERSION}): upgrade the crawler package"
+        )
+    configure(connection)
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    # One transaction, identity included: a crash leaves an empty file or a whole one.
+    connection.executescript(
+        f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
+        f"PRAGMA user_version = {SCHEMA_VERSION}; {_TABLES} {REGISTRY_SQL}; COMMIT;"
+    )

@@ -1,0 +1,184 @@
+"""The embedded store: a crawl as one SQLite file."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import aiosqlite
+
+from storage import frontier
+from storage.errors import StoreError
+from storage.lock import FileLock
+from storage.records import (
+    Committed,
+    Finish,
+    HostRecord,
+    HostWork,
+    NewRequest,
+    Report,
+    Run,
+    Table,
+    Totals,
+    Visit,
+    Want,
+)
+from storage.report import report
+from storage.schema import prepare
+from storage.tables import ItemTables
+
+T = TypeVar("T")
+
+
+class DatabaseThread(aiosqlite.Connection):
+    """aiosqlite's connection, plus whole functions on its thread.
+
+    A transaction is one function and never a chain of awaits: cancelling an await does not
+    cancel the SQL that is queued behind it, and would strand the transaction half way.
+    """
+
+    async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Return what `function(connection)` returns, run on the database thread.
+
+        When the caller is cancelled the function still runs to its end.
+        """
+        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        return result
+
+
+class SqliteStore:
+    """Owns one crawl file while it is entered: one writer, guarded by a lock.
+
+    Every method is one transaction. Raises `StoreError` when the file cannot be used; what was
+    committed before stays.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock = FileLock(path)
+        self._tables = ItemTables()
+        self._thread: DatabaseThread | None = None
+
+    async def __aenter__(self) -> Self:
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock.acquire()
+        except OSError as error:
+            raise StoreError(f"cannot write beside {self.path}: {error.strerror}") from error
+        try:
+            self._thread = DatabaseThread(self._connect, iter_chunk_size=64)
+            await self._thread
+            await self._run(partial(prepare, path=str(self.path)))
+        except BaseException as error:
+            await self._close()
+            if isinstance(error, sqlite3.Error):
+                raise self._explain(error) from error
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        # A transaction may be under way on the thread: it ends before the file is let go,
+        # even when this task is being cancelled.
+        await asyncio.shield(self._close())
+
+    def _connect(self) -> sqlite3.Connection:
+        return sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
+
+    async def _close(self) -> None:
+        thread, self._thread = self._thread, None
+        try:
+            if thread is not None and thread._connection is not None:
+                await thread.close()
+        finally:
+            self._lock.release()
+
+    async def _run(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        if self._thread is None:
+            raise StoreError(f"{self.path} is closed")
+        try:
+            return await self._thread.run(function)
+        except sqlite3.Error as error:
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> StoreError:
+        text = str(error)
+        if "not a database" in text:
+            return StoreError(f"{self.path} is not an SQLite file: choose another --db")
+        if "unable to open" in text or "readonly" in text:
+            return StoreError(f"{self.path} cannot be written: check its directory's permissions")
+        if "disk is full" in text:
+            return StoreError(f"the disk of {self.path} is full: make room, then run again")
+        if "malformed" in text:
+            return StoreError(f"{self.path} is damaged ({text}): restore it from a copy")
+        return StoreError(f"{self.path} cannot be used: {text}")
+
+    # ── runs ────────────────────────────────────────────────────────────────────────────
+
+    async def begin_run(
+        self, spider: str, arguments: dict[str, str], *, fresh: bool, tables: Iterable[Table]
+    ) -> Run:
+        """Return the spider's unfinished run, or a new one (always, when `fresh`).
+
+        Raises `RunMismatch` when the unfinished run had other arguments, or when a field of
+        one of `tables` has changed its type since the file was written.
+        """
+
+        def begin(connection: sqlite3.Connection) -> Run:
+            self._tables.check(connection, tables)
+            return frontier.begin_run(connection, spider, arguments, fresh)
+
+        return await self._run(begin)
+
+    async def finish_run(self, run: Run, finish: Finish) -> None:
+        """Write down how the run ended."""
+        await self._run(partial(frontier.finish_run, run=run.id, finish=finish))
+
+    async def totals(self, run: Run) -> Totals:
+        """Return the run's requests by state and its items, counted from the tables."""
+        return await self._run(partial(frontier.count, run=run.id))
+
+    async def report(self, run: Run) -> Report:
+        """Return the whole account of the run."""
+        return await self._run(partial(report, run=run.id))
+
+    # ── the frontier ────────────────────────────────────────────────────────────────────
+
+    async def seed(self, run: Run, requests: Sequence[NewRequest], *, last: bool) -> Committed:
+        """Add start requests, each once however often it is given; `last`: no more will come."""
+        return await self._run(
+            partial(frontier.seed, run=run.id, requests=requests, last=last),
+        )
+
+    async def start_hosts(self, run: Run) -> set[str]:
+        """Return the hosts that the run's start requests named."""
+        return await self._run(partial(frontier.start_hosts, run=run.id))
+
+    async def queued_hosts(self, run: Run) -> list[str]:
+        """Return the hosts that have queued requests."""
+        return await self._run(partial(frontier.queued_hosts, run=run.id))
+
+    async def ready(self, run: Run, wants: Sequence[Want]) -> list[HostWork]:
+        """Return the next requests of each wanted host, best first."""
+        return await self._run(partial(frontier.ready, run=run.id, wants=wants))
+
+    async def commit(
+        self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
+    ) -> Committed:
+        """Commit a group of visits, and what changed about their hosts, in one transaction."""
+
+        def work(connection: sqlite3.Connection) -> Committed:
+            return frontier.commit(connection, self._tables, run, visits, hosts)
+
+        return await self._run(work)
+
+    def statistics(self) -> dict[str, Any]:
+        """Return what a debugger wants to know: the file, and whether it is open."""
+        return {"path": str(self.path), "open": self._thread is not None}
