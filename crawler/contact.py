@@ -6,11 +6,12 @@ from types import TracebackType
 from typing import Self
 
 from crawler.errors import DropRequest, FetchError, RetryLater
+from crawler.links import Discovery
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
 from crawler.settings import Settings
 from crawler.throttle import HostGate, Throttle
-from crawler.url import Scope, host_of, origin_of
+from crawler.url import host_of, origin_of
 
 # What a host says when it wants less of us.
 _PUSH_BACK = frozenset({429, 503})
@@ -20,9 +21,14 @@ class Courtesy:
     """The rules of the house that every contact keeps: scope, robots.txt, throttle."""
 
     def __init__(
-        self, settings: Settings, scheduler: Scheduler, throttle: Throttle, rulebook: Rulebook
+        self,
+        settings: Settings,
+        scheduler: Scheduler,
+        throttle: Throttle,
+        rulebook: Rulebook,
+        discovery: Discovery,
     ) -> None:
-        self.scope = Scope(())  # the engine widens it as start requests come
+        self.discovery = discovery
         self.scheduler = scheduler
         self.throttle = throttle
         self.rulebook = rulebook
@@ -65,7 +71,7 @@ class Contact:
     async def hop(self, url: str, target: str) -> None:
         """Go on from `url` to where it redirects. Raises `DropRequest` when that is off limits."""
         host = host_of(target)
-        if host != host_of(url) and not self._house.scope.admits(host):
+        if host != host_of(url) and not self._house.discovery.scope.admits(host):
             raise DropRequest("offsite")
         await self._move(target)
 

@@ -14,6 +14,7 @@ from crawler.contact import Contact, Courtesy
 from crawler.errors import InvalidUrl, RetryLater, UsageError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
+from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware import Handler, compose
 from crawler.middleware.retry import retry
@@ -215,7 +216,10 @@ class _Parts:
             rulebook,
             max_pages=_allowance(settings.max_pages, run.base_pages),
         )
-        self.courtesy = Courtesy(settings, self.scheduler, crawl._throttle, rulebook)
+        self.discovery = Discovery(settings.max_depth)
+        self.courtesy = Courtesy(
+            settings, self.scheduler, crawl._throttle, rulebook, self.discovery
+        )
         self.handler: Handler = compose(
             [timing, retry(settings), *spider.middleware], self._through_the_door
         )
@@ -227,9 +231,7 @@ class _Parts:
             self.scheduler.take_host_news,
             size=2 * settings.concurrency,
         )
-        self.worker = Worker(
-            spider, self.handler, self.courtesy, crawl._models, max_depth=settings.max_depth
-        )
+        self.worker = Worker(spider, self.handler, self.courtesy, self.discovery, crawl._models)
         self.start_hosts: set[str] = set()
 
     async def run(self) -> None:
@@ -311,7 +313,7 @@ class _Parts:
 
     def _set_scope(self) -> None:
         domains = self.spider.allowed_domains
-        self.courtesy.scope = (
+        self.discovery.scope = (
             Scope(domains) if domains is not None else Scope.around(self.start_hosts)
         )
 
@@ -370,8 +372,11 @@ class _Parts:
     def _committed(self, visits: Sequence[Visit], committed: Committed) -> None:
         self.progress.committed(visits, committed)
         self.scheduler.committed(visits, committed)
-        for visit, why in committed.refused.items():
-            log.error("item_error", request=visit, error=why)
+        for visit in visits:
+            if visit.id in committed.refused:
+                log.error("item_error", request=visit.id, error=committed.refused[visit.id])
+            elif visit.id not in committed.dropped and visit.id not in committed.aliased:
+                self.discovery.stored(visit.requests)
         limit = _allowance(self.settings.max_items, self.run_record.base_items)
         if self.scheduler.reached_max_pages or (
             limit is not None and self.progress.totals.items >= limit

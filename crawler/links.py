@@ -6,11 +6,13 @@ from typing import Any
 from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
-from crawler.request import Request, to_record
+from crawler.request import Request, identify, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.url import Scope, fingerprint, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
+# Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
+_REMEMBERED = 200_000
 # How much of a url that is none goes into the file.
 _SHOWN = 2000
 
@@ -57,25 +59,48 @@ def _href(link: Any) -> str | None:
     raise ValueError(f"cannot follow a {type(link).__name__}")
 
 
-def record_of(
-    request: Request, parent: QueuedRequest, position: int, scope: Scope, max_depth: int | None
-) -> NewRequest:
-    """Return the frontier row for a request that a page yielded, skipped if it is off limits.
+class Discovery:
+    """Turns the requests that pages yield into rows for the frontier, each new one once.
 
-    `position` is its place among what the page yielded. Raises `ValueError` when its payload
-    cannot be kept as JSON.
+    It remembers, up to a bound, what the store is known to have, so that the links which every
+    page of a site repeats are not sent to it again and again. The store alone decides what is
+    new: whatever is forgotten here, or was never seen, goes to it.
     """
-    depth = parent.depth + 1
-    try:
+
+    def __init__(self, max_depth: int | None) -> None:
+        self.scope = Scope(())  # the engine widens it as start requests come
+        self._max_depth = max_depth
+        self._stored: set[int] = set()
+
+    def record(self, request: Request, parent: QueuedRequest, position: int) -> NewRequest | None:
+        """Return the row for a request, skipped if it is off limits; None if the store has it.
+
+        `position` is its place among what the page yielded. Raises `ValueError` when its
+        payload cannot be kept as JSON.
+        """
+        depth = parent.depth + 1
+        try:
+            url, host, plain = identify(request.url)
+        except InvalidUrl:
+            shown = redact(request.url)[:_SHOWN]
+            identity = fingerprint(request.method, shown)
+            return NewRequest(
+                identity, shown, "", depth=depth, state="skipped", reason="invalid_url"
+            )
+        if plain in self._stored and request.method == "GET" and not request.dont_filter:
+            return None
         record = to_record(request, depth=depth, position=position, parent=parent.fingerprint)
-    except InvalidUrl:
-        url = redact(request.url)[:_SHOWN]
-        identity = fingerprint(request.method, url)
-        return NewRequest(identity, url, "", depth=depth, state="skipped", reason="invalid_url")
-    if not is_web(record.url):
-        return record._replace(state="skipped", reason="scheme")
-    if not scope.admits(record.host):
-        return record._replace(state="skipped", reason="offsite")
-    if max_depth is not None and depth > max_depth:
-        return record._replace(state="skipped", reason="max_depth")
-    return record
+        if not is_web(url):
+            return record._replace(state="skipped", reason="scheme")
+        if not self.scope.admits(host):
+            return record._replace(state="skipped", reason="offsite")
+        if self._max_depth is not None and depth > self._max_depth:
+            return record._replace(state="skipped", reason="max_depth")
+        return record
+
+    def stored(self, records: Iterable[NewRequest]) -> None:
+        """Remember requests whose commit has returned."""
+        if len(self._stored) > _REMEMBERED:
+            self._stored.clear()
+        # What was too deep may be found again on a shorter way.
+        self._stored.update(r.fingerprint for r in records if r.reason != "max_depth")

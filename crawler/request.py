@@ -3,6 +3,7 @@
 import json as jsonlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Self
 from urllib.parse import urlencode
 
@@ -78,12 +79,11 @@ class Request:
     ) -> None:
         if not isinstance(url, str):
             raise ValueError(f"a request's url is a string, not {type(url).__name__}")
-        given = [name for name, v in (("body", body), ("json", json), ("form", form)) if v]
-        if len(given) > 1:
-            raise ValueError(f"a request has one body, not both {given[0]} and {given[1]}")
         self.url = url
         self.headers: dict[str, str] = dict(headers or {})
-        self.body = _body(body, json, form, self.headers)
+        self.body: bytes | None = None
+        if body or json is not None or form:
+            self.body = _body(body, json, form, self.headers)
         self.method = (method or ("POST" if json is not None or form else "GET")).upper()
         self.callback = _name(callback)
         self.errback = _name(errback)
@@ -139,6 +139,8 @@ def _name(callback: Callback | None) -> str | None:
 def _body(
     body: bytes | str | None, json: Any, form: Mapping[str, Any] | None, headers: dict[str, str]
 ) -> bytes | None:
+    if sum((bool(body), json is not None, bool(form))) > 1:
+        raise ValueError("a request has one body: give one of body, json and form")
     kind = None
     if json is not None:
         body, kind = jsonlib.dumps(json), "application/json"
@@ -167,18 +169,17 @@ def to_record(
     Raises `InvalidUrl` for a url that is not one, `ValueError` for a payload that JSON cannot
     hold.
     """
-    try:
-        url = canonical(request.url)
-    except ValueError as error:
-        raise InvalidUrl(str(error)) from error
+    url, host, plain = identify(request.url)
     if request.dont_filter:
         identity = fingerprint("AGAIN", f"{parent} {position} {url}", request.body)
+    elif request.method == "GET" and not request.body:
+        identity = plain
     else:
         identity = fingerprint(request.method, url, request.body)
     return NewRequest(
         fingerprint=identity,
         url=url,
-        host=host_of(url) if is_web(url) else "",
+        host=host,
         method=request.method,
         body=request.body,
         payload=_payload(request),
@@ -186,6 +187,20 @@ def to_record(
         priority=request.priority,
         depth=depth,
     )
+
+
+@lru_cache(maxsize=1 << 16)
+def identify(url: str) -> tuple[str, str, int]:
+    """Return a url's canonical form, its host (empty if not http), and its GET's fingerprint.
+
+    Kept for the links that most pages of a site repeat: a hit costs 0.1 µs, parsing 3 µs.
+    Raises `InvalidUrl`.
+    """
+    try:
+        found = canonical(url)
+    except ValueError as error:
+        raise InvalidUrl(str(error)) from error
+    return found, host_of(found) if is_web(found) else "", fingerprint("GET", found)
 
 
 _KEPT = ("headers", "meta", "cb_kwargs", "errback", "dont_filter")

@@ -11,7 +11,7 @@ from crawler.decoding import charset_of, decode_text
 from crawler.links import href_of, hrefs
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
-from crawler.url import join
+from crawler.url import canonical, join
 
 _MARKUP = ("html", "xml")
 
@@ -170,14 +170,15 @@ class Response:
             found = links
         joined: dict[str, str] = {}
         for href in hrefs(found):
-            url = joined.get(href)
+            page = href.partition("#")[0]  # many links of a page differ only in the fragment
+            url = joined.get(page)
             if url is None:
-                url = joined[href] = self._absolute(href)
+                url = joined[page] = self._absolute(page)
             yield Request(url, callback, **arguments)
 
     def _absolute(self, href: str) -> str:
         try:
-            return self.urljoin(href)
+            return canonical(href, self.base_url)
         except ValueError:
             # Not a url at all. It goes on as it is, and is skipped with its reason, so that
             # one broken link does not cost the page.

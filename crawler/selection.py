@@ -284,7 +284,9 @@ def _related(node: LexborNode, combinator: str, earlier: set[int]) -> bool:
 
 def _compound_matches(step: _Step, top: LexborNode) -> list[LexborNode]:
     found = top.css(step.css)
-    # `:lexbor-contains` looks at one text node at a time; "1<b>2</b>" contains "12".
+    if not step.contains:
+        return found
+    # `:lexbor-contains` looks at one text node at a time, but "1<b>2</b>" contains "12".
     return [n for n in found if all(text in n.text() for text in step.contains)]
 
 
@@ -352,8 +354,9 @@ def _texts(found: list[LexborNode]) -> list[LexborNode | str]:
                 mixed = elements_before
             child = child.next
         if mixed and position < len(found) and _is_inside(found[position], node):
+            inside = {n.mem_id for n in node.traverse()}
             start = position - 1
-            while position < len(found) and _is_inside(found[position], node):
+            while position < len(found) and found[position].mem_id in inside:
                 position += 1
             texts = _in_document_order(node, {n.mem_id: {_TEXT} for n in found[start:position]})
         result += texts
@@ -361,7 +364,12 @@ def _texts(found: list[LexborNode]) -> list[LexborNode | str]:
 
 
 def _is_inside(node: LexborNode, outer: LexborNode) -> bool:
-    return _related(node, " ", {outer.mem_id})
+    beside = outer.parent
+    limit = {outer.mem_id} if beside is None else {outer.mem_id, beside.mem_id}
+    above = node.parent
+    while above is not None and above.mem_id not in limit:
+        above = above.parent
+    return above is not None and above.mem_id == outer.mem_id
 
 
 def _in_document_order(

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from crawler.errors import SpiderError
+from crawler.item import Item
 from crawler.logs import get_logger
 from crawler.middleware import Middleware
 from crawler.request import Request
@@ -123,6 +124,4 @@ def item_models(spider: type[Spider]) -> dict[str, type[BaseModel]]:
                 if isinstance(value, type) and issubclass(value, BaseModel):
                     found[value.__name__] = value
     found.update({model.__name__: model for model in spider.items})
-    return {
-        name: model for name, model in found.items() if not model.__module__.startswith("crawler.")
-    }
+    return {name: model for name, model in found.items() if model not in (BaseModel, Item)}

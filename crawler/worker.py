@@ -11,7 +11,7 @@ from pydantic import BaseModel
 from crawler.callbacks import PAUSE_EVERY, callback_of, outputs
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, RetryLater
-from crawler.links import record_of
+from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware import Handler
 from crawler.request import Request, from_record
@@ -20,7 +20,7 @@ from crawler.rulebook import Verdict
 from crawler.scheduler import FetchJob, Job, RobotsJob
 from crawler.spider import Failure, Spider
 from crawler.url import canonical, fingerprint
-from storage.records import QueuedRequest, Timings, Visit
+from storage.records import NewRequest, QueuedRequest, Timings, Visit
 from storage.tables import row_of
 
 log = get_logger("crawler.worker")
@@ -37,15 +37,14 @@ class Worker:
         spider: Spider,
         handler: Handler,
         courtesy: Courtesy,
+        discovery: Discovery,
         models: Mapping[str, type[BaseModel]],
-        *,
-        max_depth: int | None,
     ) -> None:
         self._spider = spider
         self._handler = handler
         self._house = courtesy
         self._models = models
-        self._max_depth = max_depth
+        self._discovery = discovery
         self._handled = frozenset(spider.handle_status)
 
     async def work(
@@ -151,12 +150,13 @@ class Worker:
     async def _collect(self, result: Any, url: str, row: QueuedRequest, visit: Visit) -> None:
         """Turn what the callback yields into the visit's items and requests, as plain rows."""
         position = 0
+        found: dict[int, NewRequest] = {}
         async for output in outputs(result):
             position += 1
             if isinstance(output, Request):
-                visit.requests.append(
-                    record_of(output, row, position, self._house.scope, self._max_depth)
-                )
+                record = self._discovery.record(output, row, position)
+                if record is not None:
+                    found.setdefault(record.fingerprint, record)
             elif isinstance(output, BaseModel | dict):
                 visit.items.append(row_of(output, url))
             elif output is not None:
@@ -165,6 +165,7 @@ class Worker:
                 )
             if not position % PAUSE_EVERY:
                 await asyncio.sleep(0)
+        visit.requests.extend(found.values())
 
     def _spider_error(self, visit: Visit, error: Exception, url: str) -> None:
         """The page fails as a whole: none of its items and links are kept."""

@@ -262,6 +262,7 @@ def _apply(
     try:
         if visit.alias is not None and not _claim(connection, run.id, visit):
             # Another request stands for that page: this one has no effects of its own.
+            committed.aliased.add(visit.id)
             visit = replace(visit, reason="alias", items=[], requests=[])
         if not _settle(connection, visit):
             committed.dropped.add(visit.id)

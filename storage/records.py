@@ -127,6 +127,7 @@ class Committed:
     aliases: int = 0  # requests that were new, and lead where a redirect had been before
     items: int = 0
     refused: dict[int, str] = field(default_factory=dict)  # visit id -> why its items failed
+    aliased: set[int] = field(default_factory=set)  # visits to a page another request stands for
     dropped: set[int] = field(default_factory=set)  # visits whose request was settled before
 
 

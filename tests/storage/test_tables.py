@@ -152,7 +152,7 @@ def test_a_name_that_would_hide_a_table_of_the_crawler_is_refused(model: str) ->
 @pytest.mark.parametrize("name", ["Books", 'bo"ok', "a b", "", "1st", 7])
 def test_a_given_name_that_is_no_lower_case_word_is_refused(name: object) -> None:
     model = type("Odd", (BaseModel,), {"__table__": name, "__annotations__": {"x": int}})
-    with pytest.raises(ValueError, match="^Odd: .* cannot be a table's name"):
+    with pytest.raises(ValueError, match=r"^Odd: .* cannot be a table's name"):
         table_of(model)
 
 
@@ -181,7 +181,7 @@ def test_an_annotation_that_names_nothing_is_refused() -> None:
     class Odd(BaseModel):
         x: "Nowhere"  # type: ignore[name-defined]  # noqa: F821
 
-    with pytest.raises(ValueError, match="^Odd: a field's annotation names something undefined"):
+    with pytest.raises(ValueError, match=r"^Odd: a field's annotation names something undefined"):
         table_of(Odd)
 
 
@@ -363,7 +363,7 @@ def test_fields_beyond_the_declared_ones_are_refused_rather_than_lost() -> None:
         a: int
 
     assert row_of(Open(a=1), URL).values == (1,)
-    with pytest.raises(ValueError, match="^Open has no columns for b, c"):
+    with pytest.raises(ValueError, match=r"^Open has no columns for b, c"):
         row_of(Open(a=1, b=2, c=3), URL)  # type: ignore[call-arg]
 
 
@@ -387,7 +387,7 @@ def test_a_dict_that_contains_itself_is_refused() -> None:
 
 
 def test_what_is_neither_model_nor_dict_is_no_item() -> None:
-    with pytest.raises(ValueError, match="^str is no item"):
+    with pytest.raises(ValueError, match=r"^str is no item"):
         row_of("text", URL)  # type: ignore[arg-type]
 
 
@@ -523,9 +523,13 @@ def test_a_field_that_comes_back_as_another_kind_is_refused(file: sqlite3.Connec
 
 @pytest.mark.parametrize(
     ("old", "new", "kinds"),
-    [(int, str, "text now and integer"), (int, float, "real now and integer")]
-    + [(int, bool, "boolean now and integer"), (str, datetime, "datetime now and text")]
-    + [(list[str], str, "text now and json")],
+    [
+        (int, str, "text now and integer"),
+        (int, float, "real now and integer"),
+        (int, bool, "boolean now and integer"),
+        (str, datetime, "datetime now and text"),
+        (list[str], str, "text now and json"),
+    ],
 )
 def test_a_field_whose_kind_changed_is_one_clear_line(
     file: sqlite3.Connection, old: Any, new: Any, kinds: str
@@ -561,7 +565,7 @@ def test_a_table_that_another_spider_filled_counts_too(file: sqlite3.Connection)
 
 def test_a_table_that_no_crawl_made_is_left_alone(file: sqlite3.Connection) -> None:
     file.execute("CREATE VIEW Book AS SELECT 1 AS title")
-    with pytest.raises(RunMismatch, match="^this file has a 'book' that no crawl made"):
+    with pytest.raises(RunMismatch, match=r"^this file has a 'book' that no crawl made"):
         ItemTables().check(file, [table_of(Book)])
 
 

@@ -1,0 +1,395 @@
+"""The public `retry`, the wait before another try, and what a server asks for."""
+
+import asyncio
+import re
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import aiohttp
+import pytest
+import stamina
+from aiohttp import web
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler import FetchError, retry
+from crawler.retrying import MAX_RETRY_AFTER, backoff_delay, is_transient, parse_retry_after
+
+SOON = 0.001  # seconds of backoff
+NOW = 784111740.0  # Sun, 06 Nov 1994 08:49:00 GMT
+
+
+@pytest.fixture(autouse=True)
+def silence() -> Iterator[None]:
+    """Retries that nobody logs."""
+    hooks = stamina.instrumentation.get_on_retry_hooks()
+    stamina.instrumentation.set_on_retry_hooks([])
+    yield
+    stamina.instrumentation.set_on_retry_hooks(hooks)
+
+
+class Flaky:
+    """Fails with each of the given errors in turn, then answers."""
+
+    def __init__(self, *errors: BaseException) -> None:
+        self.errors = list(errors)
+        self.calls = 0
+
+    def __call__(self) -> str:
+        self.calls += 1
+        if self.errors:
+            raise self.errors.pop(0)
+        return "answer"
+
+
+# ── retry ───────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_coroutine_that_recovers_gives_its_answer() -> None:
+    flaky = Flaky(OSError("reset"), TimeoutError())
+
+    @retry(backoff=SOON)
+    async def ask() -> str:
+        return flaky()
+
+    assert await ask() == "answer"
+    assert flaky.calls == 3
+
+
+def test_a_plain_function_is_retried_too() -> None:
+    flaky = Flaky(ConnectionResetError())
+
+    @retry(backoff=SOON)
+    def ask(question: str, *, loud: bool = False) -> str:
+        """Ask."""
+        return f"{question} {flaky()} {loud}"
+
+    assert ask("why", loud=True) == "why answer True"
+    assert flaky.calls == 2
+    assert (ask.__name__, ask.__doc__) == ("ask", "Ask.")
+
+
+def test_without_parentheses_it_works_the_same() -> None:
+    flaky = Flaky(OSError())
+    with stamina.set_testing(True, attempts=4):  # or the first wait would be a second
+        assert retry(lambda: flaky())() == "answer"
+    assert flaky.calls == 2
+
+
+async def test_the_last_failure_is_raised_as_it_is() -> None:
+    errors = [OSError(str(number)) for number in range(9)]
+    flaky = Flaky(*errors)
+
+    @retry(attempts=3, backoff=SOON)
+    async def ask() -> str:
+        return flaky()
+
+    with pytest.raises(OSError, match="2") as caught:
+        await ask()
+    assert caught.value is errors[2]
+    assert flaky.calls == 3
+
+
+async def test_each_call_has_its_own_attempts() -> None:
+    flaky = Flaky(*[OSError() for _ in range(4)])
+
+    @retry(attempts=3, backoff=SOON)
+    async def ask() -> str:
+        return flaky()
+
+    with pytest.raises(OSError):  # noqa: PT011 - any of them
+        await ask()
+    assert await ask() == "answer"
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (ConnectionRefusedError(), True),
+        (TimeoutError(), True),
+        (aiohttp.ServerTimeoutError(), True),
+        (aiohttp.ServerDisconnectedError(), True),
+        (aiohttp.ClientConnectionError(), True),
+        (aiohttp.ClientPayloadError(), True),
+        (FetchError("truncated", retryable=True), True),
+        (FetchError("http_404"), False),
+        (aiohttp.InvalidURL("x"), False),
+        (ValueError(), False),
+        (KeyError(), False),
+    ],
+)
+async def test_by_default_only_accidents_are_retried(error: Exception, again: bool) -> None:
+    flaky = Flaky(error)
+
+    @retry(backoff=SOON)
+    async def ask() -> str:
+        return flaky()
+
+    assert is_transient(error) is again
+    if again:
+        assert await ask() == "answer"
+    else:
+        with pytest.raises(type(error)):
+            await ask()
+        assert flaky.calls == 1
+
+
+@pytest.mark.parametrize("on", [KeyError, (KeyError, OSError), lambda e: e.args == ("busy",)])
+async def test_on_says_which_failures_are_retried(on: object) -> None:
+    flaky = Flaky(KeyError("busy"), ValueError("no"))
+
+    @retry(on=on, backoff=SOON)  # type: ignore[call-overload, untyped-decorator]
+    async def ask() -> str:
+        return flaky()
+
+    with pytest.raises(ValueError, match="no"):
+        await ask()
+    assert flaky.calls == 2
+
+
+@pytest.mark.parametrize("on", [BaseException, (asyncio.CancelledError,), lambda e: True])
+async def test_cancellation_is_never_retried(on: object) -> None:
+    calls = 0
+
+    @retry(on=on, backoff=SOON)  # type: ignore[call-overload, untyped-decorator]
+    async def forever() -> None:
+        nonlocal calls
+        calls += 1
+        await asyncio.Event().wait()
+
+    task = asyncio.create_task(forever())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert calls == 1
+
+
+async def test_cancellation_ends_the_wait_for_the_next_try() -> None:
+    flaky = Flaky(OSError(), OSError())
+
+    @retry(backoff=3600, max_delay=3600)
+    async def ask() -> str:
+        return flaky()
+
+    task = asyncio.create_task(ask())
+    while not flaky.calls:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert flaky.calls == 1
+
+
+async def test_no_try_begins_after_the_timeout() -> None:
+    flaky = Flaky(*[OSError() for _ in range(10_000)])
+
+    @retry(attempts=10_000, backoff=SOON, max_delay=SOON, timeout=0.05)
+    async def ask() -> str:
+        return flaky()
+
+    with pytest.raises(OSError):  # noqa: PT011 - any of them
+        await ask()
+    assert 1 <= flaky.calls < 1000
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"backoff": -1.0}, {"max_delay": -1.0}, {"timeout": 0.0}]
+)
+def test_impossible_numbers_are_refused(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValueError, match="attempts >= 1"):
+        retry(**wrong)  # type: ignore[call-overload]
+
+
+def test_a_generator_is_refused() -> None:
+    async def pages() -> AsyncIterator[int]:
+        yield 1
+
+    with pytest.raises(TypeError, match=r"pages.*twice"):
+        retry(pages)
+
+
+def test_a_number_in_place_of_the_function_is_refused() -> None:
+    with pytest.raises(TypeError, match="not 3"):
+        retry(3)  # type: ignore[call-overload]
+
+
+def test_staminas_switches_work_on_it() -> None:
+    @retry(backoff=3600, max_delay=3600)
+    def ask(flaky: Flaky) -> str:
+        return flaky()
+
+    flaky = Flaky(OSError(), OSError())
+    with stamina.set_testing(True, attempts=3):  # no waiting
+        assert ask(flaky) == "answer"
+    flaky = Flaky(OSError())
+    with stamina.set_testing(True), pytest.raises(OSError):  # noqa: PT011 - one try
+        ask(flaky)
+    flaky = Flaky(OSError())
+    stamina.set_active(False)
+    try:
+        with pytest.raises(OSError):  # noqa: PT011 - one try
+            ask(flaky)
+    finally:
+        stamina.set_active(True)
+    assert flaky.calls == 1
+
+
+@pytest.fixture
+async def moody_server() -> AsyncIterator[tuple[str, list[str]]]:
+    """A server's url, and what it was asked; it hangs up twice before it answers."""
+    asked: list[str] = []
+
+    async def answer(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        if len(asked) < 3:
+            assert request.transport is not None
+            request.transport.abort()
+        return web.Response(text="hello")
+
+    app = web.Application()
+    app.router.add_get("/", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    yield f"http://127.0.0.1:{runner.addresses[0][1]}/", asked
+    await runner.cleanup()
+
+
+async def test_a_server_that_hangs_up_twice_is_asked_three_times(
+    moody_server: tuple[str, list[str]],
+) -> None:
+    url, asked = moody_server
+
+    @retry(backoff=SOON)
+    async def page() -> str:
+        async with aiohttp.ClientSession() as session, session.get(url) as response:
+            return await response.text()
+
+    assert await page() == "hello"
+    assert len(asked) == 3
+
+
+def test_importing_it_does_not_load_aiohttp_and_retrying_works_without() -> None:
+    program = f"""
+import sys
+from crawler import retry
+calls = []
+@retry(backoff={SOON})
+def ask():
+    calls.append(1)
+    if len(calls) < 3:
+        raise OSError
+ask()
+print(len(calls), "aiohttp" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.splitlines()[-1] == "3 False"
+
+
+# ── backoff ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_wait_doubles_and_half_of_it_is_random() -> None:
+    least = [backoff_delay(attempt, base=1.0, random=lambda: 0.0) for attempt in range(1, 6)]
+    most = [backoff_delay(attempt, base=1.0, random=lambda: 1.0) for attempt in range(1, 6)]
+    assert least == [0.5, 1, 2, 4, 8]
+    assert most == [1, 2, 4, 8, 16]
+
+
+def test_retries_of_many_requests_do_not_come_at_once() -> None:
+    assert len({backoff_delay(3, base=1.0) for _ in range(100)}) > 90
+
+
+@given(st.integers(1, 10**6), st.floats(0, 1e6), st.floats(0, 1e6), st.floats(0, 1))
+def test_the_wait_is_never_over_the_maximum_nor_below_half_of_it(
+    attempt: int, base: float, maximum: float, chance: float
+) -> None:
+    delay = backoff_delay(attempt, base=base, maximum=maximum, random=lambda: chance)
+    assert 0 <= delay <= maximum
+    assert delay >= min(base, maximum) / 2
+
+
+def test_there_is_no_attempt_before_the_first() -> None:
+    with pytest.raises(ValueError, match="counts from 1"):
+        backoff_delay(0, base=1.0)
+
+
+# ── Retry-After ─────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("120", 120),
+        (" 120 ", 120),
+        ("0", 0),
+        ("1.5", 1.5),
+        ("-5", 0),
+        ("999999", MAX_RETRY_AFTER),
+        ("9" * 5000, MAX_RETRY_AFTER),
+        ("Sun, 06 Nov 1994 08:49:37 GMT", 37),
+        ("Sunday, 06-Nov-94 08:49:37 GMT", 37),
+        ("Sun Nov  6 08:49:37 1994", 37),
+        ("Sun, 06 Nov 1994 09:49:37 +0100", 37),
+        ("Sun, 06 Nov 1994 08:00:00 GMT", 0),
+        ("Sun, 06 Nov 2094 08:49:37 GMT", MAX_RETRY_AFTER),
+        (None, None),
+        ("", None),
+        ("soon", None),
+        ("12 apples", None),
+        ("nan", None),
+        ("inf", None),
+        ("1e3", None),
+        ("٣", None),
+        ("Sun, 99 Nov 1994 08:49:37 GMT", None),
+        ("Sun, 06 Nov 1994 08:49:37 +99999999999", None),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(
+    value: str | None, seconds: float | None
+) -> None:
+    assert parse_retry_after(value, NOW) == seconds
+
+
+@pytest.mark.skipif(not hasattr(time, "tzset"), reason="the zone cannot be changed here")
+def test_a_date_without_a_zone_is_utc_wherever_the_crawler_runs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "America/New_York")
+        time.tzset()
+        seconds = parse_retry_after("Sun Nov  6 08:49:37 1994", NOW)
+    time.tzset()
+    assert seconds == 37
+
+
+@given(st.text() | st.from_regex(r"[A-Z][a-z]{2}, \d+ (Nov|Feb) \d+ \d+:\d+:\d+ ([+-]\d+|GMT)"))
+def test_any_retry_after_gives_a_bounded_wait_or_none(value: str) -> None:
+    seconds = parse_retry_after(value, NOW)
+    assert seconds is None or 0 <= seconds <= MAX_RETRY_AFTER
+
+
+# ── the page about it ───────────────────────────────────────────────────────────────────
+
+DOCS = Path(__file__).parents[2] / "docs" / "helpers.md"
+EXAMPLES = re.findall(r"^```python\n(.*?)^```", DOCS.read_text(), re.M | re.S)
+
+
+def test_the_page_has_examples() -> None:
+    assert len(EXAMPLES) >= 3
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_the_examples_of_the_page_run_and_print_what_they_say(
+    number: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    example = EXAMPLES[number]
+    exec(compile(example, f"{DOCS.name}, example {number + 1}", "exec"), {"__name__": "example"})
+    promised = re.findall(r"#> (.*)", example)
+    assert capsys.readouterr().out.splitlines() == promised
