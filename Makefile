@@ -35,7 +35,11 @@ format: $(READY)  ## rewrite the code in the house style
 	$(BIN)/ruff format .
 
 bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
-	$(BIN)/python -m pip install --quiet requests 2>/dev/null || uv pip install --quiet --python $(BIN)/python requests
+	@if command -v uv >/dev/null 2>&1; then \
+		uv pip install --quiet --python $(BIN)/python requests; \
+	else \
+		$(BIN)/python -m pip install --quiet requests; \
+	fi
 	$(BIN)/python benchmarks/story.py
 
 clean:

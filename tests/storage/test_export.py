@@ -21,7 +21,7 @@ from crawler.item import Item
 from storage.errors import RunMismatch, StoreError
 from storage.export import STDOUT, export
 from storage.reader import open_reader
-from storage.tables import REGISTRY_SQL, ItemTables, row_of
+from storage.tables import REGISTRY_SQL, ItemTables, item_tables, row_of
 
 AT = "2026-01-02T03:04:05.000Z"
 URL = "http://site.example/"
@@ -269,6 +269,20 @@ def test_a_table_that_is_not_there_is_refused(database: Path, out: Path) -> None
         export(database, out / "books.csv", table="crawl_run")
 
 
+def test_an_export_shows_one_moment_of_a_crawl_that_goes_on(
+    database: Path, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store(database, Book(title="a"), {"n": 1}, run=2)
+
+    def meanwhile(connection: sqlite3.Connection) -> list[str]:
+        names = item_tables(connection)
+        store(database, Book(title="later"), run=2)
+        return names
+
+    monkeypatch.setattr("storage.export.item_tables", meanwhile)
+    assert export(database, out / "all.jsonl") == 2
+
+
 # ── where to ────────────────────────────────────────────────────────────────────────────────
 
 
@@ -397,6 +411,7 @@ def test_a_file_is_found_whatever_it_is_called(database: Path, out: Path, name: 
     store(database, Book(title="a"), run=2)
     with closing(open_reader(database.rename(out / name))) as reader:
         assert reader.execute("SELECT title FROM latest_book").fetchall() == [("a",)]
+        reader.execute("PRAGMA query_only = OFF")
         with pytest.raises(sqlite3.OperationalError, match="readonly"):
             reader.execute("DELETE FROM book")
 

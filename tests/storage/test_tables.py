@@ -68,6 +68,15 @@ class Book(Item):
     price: float | None = None
 
 
+class Loud(str):
+    def __str__(self) -> str:
+        return self.upper() + "!"
+
+
+class Shelf(BaseModel):
+    books: list[str] = Field(default_factory=list, serialization_alias="Books")
+
+
 class Page(BaseModel, Generic[T]):
     content: T
 
@@ -282,6 +291,7 @@ def test_an_item_changed_after_it_was_yielded_is_stored_as_it_was() -> None:
         (str, "a\0b", "a\0b"),
         (Colour, Colour.RED, "red"),
         (str, Colour.RED, "red"),
+        (str, Loud("quiet"), "quiet"),
         (Size, Size.BIG, 3),
         (Mixed, Mixed.B, '"b"'),
         (bool, True, 1),
@@ -304,6 +314,7 @@ def test_an_item_changed_after_it_was_yielded_is_stored_as_it_was() -> None:
         (set[str], {"b", "c", "a"}, '["a","b","c"]'),
         (Any, "NaN and Infinity", '"NaN and Infinity"'),
         (list[Book], [Book(title="é")], '[{"title":"é","price":null}]'),
+        (Shelf, Shelf(), '{"books":[]}'),
         (list[int] | None, None, None),
     ],
 )
@@ -593,6 +604,15 @@ def test_two_different_models_of_one_table_are_refused_within_a_run(
     tables.forget()
     with pytest.raises(RunMismatch, match="share the table 'item'"):
         store(file, create_model("Item", title=(str, "x"))(), tables=tables)
+
+
+def test_the_next_run_may_have_another_model_of_that_name(file: sqlite3.Connection) -> None:
+    tables = ItemTables()
+    store(file, versions(title=str)(title="a"), tables=tables)
+    newer = versions(title=str, pages=int)
+    tables.check(file, [table_of(newer)])
+    store(file, newer(title="b", pages=1), tables=tables, run=2)
+    assert coverage(file, "book", 2) == {"title": (1, 1), "pages": (1, 1)}
 
 
 def test_two_models_of_one_table_with_the_same_fields_share_it(file: sqlite3.Connection) -> None:
