@@ -56,12 +56,14 @@ DOCS = """<!DOCTYPE html>
 </head><body><div class="document"><h1>os.path<a class="headerlink" href="#os-path">¶</a></h1>
 <dl class="py function"><dt id="os.path.abspath"><code class="descname">abspath</code>(<em>path</em>
 )<a href="#os.path.abspath">¶</a></dt><dd><p>Return a <em>normalized</em> version of <code>path
-</code>, see <a href="#n"><code>normpath()</code></a>.</p><p>Second.</p></dd><dt id="os.path.basename"><code
+</code>, see <a href="#n"><code>normpath()</code></a>.</p><p>Second.</p></dd>
+<dt id="os.path.basename"><code
 class="descname">basename</code>(<em>path</em>)</dt><dd><p>Base.</p></dd></dl>
 <ul class="toc"><li>One<ul><li>One.a</li><li class="deep">One.b<ul><li>One.b.i</li></ul></li></ul>
 </li><li>Two</li><li id="last">Three <b>bold</b> after</li></ul>
 <table class="docutils"><thead><tr><th>Name</th><th>Type</th></tr></thead><tbody>
-<tr class="row-even"><td>a</td><td><code>int</code></td></tr><tr class="row-odd"><td>b</td><td colspan="2">str</td></tr>
+<tr class="row-even"><td>a</td><td><code>int</code></td></tr>
+<tr class="row-odd"><td>b</td><td colspan="2">str</td></tr>
 </tbody></table>
 <div class="highlight"><pre>>>> import os
 <span class="k">def</span> f(x):
@@ -572,8 +574,10 @@ def test_the_python_manual_reads_as_with_parsel() -> None:
             continue  # such as a list in a paragraph, which ends there in HTML5
         alike += 1
         for query in MANUAL_QUERIES:
-            found = [squeezed(value) for value in ours.css(query).getall()]
-            assert found == [squeezed(v) for v in theirs.css(query).getall()], (path, query)
+            # Without what is empty: a newline at the start of <pre> is not there in HTML5.
+            found = [*filter(None, map(squeezed, ours.css(query).getall()))]
+            expected = [*filter(None, map(squeezed, theirs.css(query).getall()))]
+            assert found == expected, (path, query)
         for mine, other in zip(ours.css("section"), theirs.css("section"), strict=True):
             query = "section > p > a::attr(href), dt a ::text"
             assert mine.css(query).getall() == other.css(query).getall(), (path, query)
