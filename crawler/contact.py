@@ -100,12 +100,13 @@ class Contact:
     async def _enter(self, gate: HostGate) -> None:
         """Wait for a slot of the host; those who wait here go before the frontier's."""
         gate.waiting += 1
+        freed = gate.freed = gate.freed or asyncio.Event()
         try:
             while (opens := gate.opens_at(now := time.monotonic())) > now:
-                gate.freed.clear()
+                freed.clear()
                 try:
                     async with asyncio.timeout(opens - now if opens < float("inf") else None):
-                        await gate.freed.wait()
+                        await freed.wait()
                 except TimeoutError:
                     pass  # its time has come
         finally:

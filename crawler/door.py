@@ -1,13 +1,14 @@
 """The way every request takes: middleware, permission, a free slot, and then the fetcher."""
 
 import asyncio
+import time
 from collections.abc import Sequence
 
 from crawler.contact import Contact, Courtesy
-from crawler.errors import RetryLater
+from crawler.errors import DropRequest, FetchError, InvalidUrl, RetryLater
 from crawler.fetcher import Fetcher
 from crawler.middleware import Handler, Middleware, compose
-from crawler.request import Request
+from crawler.request import Request, identify
 from crawler.response import Response
 
 
@@ -35,8 +36,17 @@ class Door:
             return await self._fetch(request, contact)
 
     async def _fetch(self, request: Request, contact: Contact) -> Response:
+        try:
+            request.url, host, _ = identify(request.url)  # a middleware may have changed it
+        except InvalidUrl as error:
+            raise FetchError("invalid_url", str(error)) from error
+        if not host:
+            raise DropRequest("scheme")
+        arrived = time.perf_counter()
         await contact.begin(request.url)
         async with self._slots:
+            waited = time.perf_counter() - arrived
+            request.phases.queue = (request.phases.queue or 0.0) + waited
             return await self._fetcher.fetch(request, contact.hop)
 
     async def fetch_now(self, request: Request) -> Response:

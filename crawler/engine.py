@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from crawler.door import Door
 from crawler.errors import UsageError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
+from crawler.item import Item
 from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware.retry import retry
@@ -29,8 +30,8 @@ from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
 from crawler.worker import Worker
 from storage import Store, StoreError, open_store
+from storage.columns import table_of
 from storage.records import Committed, Finish, Run, Table, Visit
-from storage.tables import table_of
 
 log = get_logger("crawler.engine")
 
@@ -144,13 +145,12 @@ class Crawl:
 
     async def run(self) -> Summary:
         """Run to the end; see `crawler.run`."""
-        tables = {table.name: table for table in map(_table, self._models.values()) if table}
         async with open_store(self.path) as store:
             run = await store.begin_run(
                 self.spider_class.name,
                 self._arguments,
                 fresh=self._fresh,
-                tables=tables.values(),
+                tables=_tables(self._models.values()),
             )
             self.run_record = run
             totals = await store.totals(run)
@@ -329,11 +329,20 @@ def _total(limit: int | None, base: int) -> int | None:
     return None if limit is None else base + limit
 
 
-def _table(model: type[BaseModel]) -> Table | None:
-    try:
-        return table_of(model)
-    except ValueError:
-        return None  # not every model in a spider's module is an item
+def _tables(models: Iterable[type[BaseModel]]) -> list[Table]:
+    """Return the tables that a spider's models will need, to be held against the file's.
+
+    Raises `UsageError` for an item that cannot be a table.
+    """
+    tables = []
+    for model in models:
+        try:
+            tables.append(table_of(model))
+        except ValueError as error:
+            if issubclass(model, Item):
+                raise UsageError(str(error)) from error
+            # Not every model in a spider's module is there to be stored.
+    return tables
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -44,6 +44,7 @@ class Rulebook:
         self._retries = retries
         self._backoff = backoff
         self._verdicts: dict[str, Verdict] = {}
+        self._origins: dict[str, set[str]] = {}  # host -> its origins, http and https
         self._asking: dict[str, asyncio.Lock] = {}
         self._news: set[str] = set()  # hosts to be saved with the next commit
 
@@ -62,7 +63,8 @@ class Rulebook:
         async with self._asking.setdefault(origin, asyncio.Lock()):
             verdict = self.known(origin)
             if verdict is None:
-                verdict = self._verdicts[origin] = await self._ask(origin)
+                verdict = await self._ask(origin)
+                self._keep(origin, verdict)
                 self._news.add(host_of(f"{origin}/"))
         return verdict
 
@@ -102,20 +104,25 @@ class Rulebook:
         return {host: self._dump(host) for host in hosts}
 
     def _dump(self, host: str) -> str:
-        kept = {
-            origin: {"until": verdict.until, "text": verdict.rules.text}
-            for origin, verdict in self._verdicts.items()
-            if verdict.rules is not None and host_of(f"{origin}/") == host
-        }
-        return json.dumps(kept)
+        verdicts = {origin: self._verdicts[origin] for origin in self._origins[host]}
+        return json.dumps(
+            {
+                origin: {"until": verdict.until, "text": verdict.rules.text}
+                for origin, verdict in verdicts.items()
+                if verdict.rules is not None
+            }
+        )
+
+    def _keep(self, origin: str, verdict: Verdict) -> None:
+        self._verdicts[origin] = verdict
+        self._origins.setdefault(host_of(f"{origin}/"), set()).add(origin)
 
     def remember(self, stored: str) -> list[Verdict]:
         """Take up what an earlier process learned of a host, and return it."""
         latest = time.time() + MAX_AGE
         found = []
         for origin, entry in json.loads(stored).items():
-            rules = RobotsRules.parse(entry["text"].encode())
-            verdict = Verdict(rules, min(entry["until"], latest))
-            self._verdicts[origin] = verdict
+            verdict = Verdict(RobotsRules(entry["text"]), min(entry["until"], latest))
+            self._keep(origin, verdict)
             found.append(verdict)
         return found

@@ -252,7 +252,8 @@ class Scheduler:
         self.changed(lane.gate)
 
     def _touch(self, gate: HostGate) -> None:
-        gate.freed.set()
+        if gate.freed is not None:
+            gate.freed.set()
         lane = self._lanes.get(gate.host)
         if lane is not None:
             self._arm(lane, time.monotonic())

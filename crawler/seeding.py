@@ -87,10 +87,12 @@ class Seeder:
         return record
 
     async def _add(self, records: Sequence[NewRequest], *, last: bool) -> None:
+        named = len(self._hosts)
         for record in records:
             self._guard.name(record.url)
             self._hosts.add(record.host)
-        self._widen_scope()
+        if len(self._hosts) > named:
+            self._widen_scope()
         added = await self._store.seed(self._run, records, last=last)
         self._progress.added(added)
         self._scheduler.added(added.hosts)

@@ -410,12 +410,12 @@ def _replace_entity(match: re.Match[str]) -> str:
 class _Page:
     """What the selections of one document share: its trees, each made when it is asked for."""
 
-    __slots__ = ("_text", "_tree", "_xpath_root")
+    __slots__ = ("_text", "_tree", "_twins")
 
     def __init__(self, text: str | None, tree: LexborHTMLParser | None) -> None:
         self._text = text
         self._tree = tree
-        self._xpath_root: Any = None
+        self._twins: dict[int, Any] | None = None
 
     def root(self) -> LexborNode:
         if self._tree is None:
@@ -425,11 +425,28 @@ class _Page:
             raise ValueError("a selection needs a document; this tree has none")
         return root
 
-    def xpath_root(self) -> Any:
-        """The same document as a tree of lxml's."""
-        if self._xpath_root is None:
-            self._xpath_root = _parsel().Selector(text=self.root().html or "").root
-        return self._xpath_root
+    def twin(self, node: LexborNode) -> Any:
+        """The same element in a tree of lxml's."""
+        if self._twins is None:
+            root = self.root()
+            # What is in a <template> is not in lexbor's tree, but would be in lxml's.
+            twins = _lxml_root(root).xpath("//*[not(ancestor::template)]")
+            nodes = [n for n in root.traverse() if n.is_element_node]
+            same = [_tag(n) for n in nodes] == [twin.tag for twin in twins]
+            self._twins = {n.mem_id: t for n, t in zip(nodes, twins, strict=True)} if same else {}
+        if node.mem_id in self._twins:
+            return self._twins[node.mem_id]
+        # libxml2 makes another tree of this page: then the element by itself, out of its context.
+        alone = _lxml_root(node)
+        return next((e for e in alone.iter("*") if e.tag == _tag(node)), alone)
+
+
+def _lxml_root(node: LexborNode) -> Any:
+    return _parsel().Selector(text=node.html or "").root
+
+
+def _tag(node: LexborNode) -> str:
+    return (node.tag or "").lower()  # SVG has capitals, lost on libxml2
 
 
 def _parsel() -> Any:
@@ -439,23 +456,6 @@ def _parsel() -> Any:
         message = "response.xpath() needs the xpath extra: pip install 'crawler[xpath]'"
         raise ImportError(message) from None
     return parsel
-
-
-def _twin(node: LexborNode, root: Any) -> Any:
-    """The element of lxml's tree in the place of this node, or None where the trees differ."""
-    path: list[int] = []
-    while (parent := node.parent) is not None and not parent.is_document_node:
-        before, place = node.prev, 0
-        while before is not None:
-            place += not before.is_text_node
-            before = before.prev
-        path.append(place)
-        node = parent
-    for place in reversed(path):
-        if place >= len(root):
-            return None
-        root = root[place]
-    return root
 
 
 class Selector:
@@ -507,18 +507,14 @@ class Selector:
     def xpath(self, query: str, **arguments: Any) -> "ParselList":
         """What parsel's `.xpath()` finds from here; the results are parsel's own.
 
-        The tree is the one that `.css()` sees, with `tbody` and all that HTML adds. ImportError
-        without the `xpath` extra, ValueError if the query is no XPath.
+        The tree is the one that `.css()` sees, with `tbody` and all that HTML adds. On a page that
+        libxml2 cannot read as that tree, an element has nothing around it. ImportError without
+        the `xpath` extra, ValueError if the query is no XPath.
         """
-        selector = _parsel().Selector
-        root: Any = self.root
-        if not isinstance(root, str):
-            twin = _twin(root, self._page.xpath_root())
-            if twin is None or twin.tag != root.tag:
-                # libxml2 read the document in another way: then the element by itself
-                twin = selector(text=root.html).css(root.tag)[0].root
-            root = twin
-        return cast("ParselList", selector(root=root, type="html").xpath(query, **arguments))
+        root = self.root
+        start = root if isinstance(root, str) else self._page.twin(root)
+        found = _parsel().Selector(root=start, type="html").xpath(query, **arguments)
+        return cast("ParselList", found)
 
     def get(self, default: str | None = None) -> str:
         """The element's HTML, the text, or the attribute's value; never `default`."""

@@ -36,7 +36,7 @@ class HostGate:
     lowered_at: float = -math.inf
     refusals: int = 0  # push-backs since the last success
     waiting: int = 0  # redirects and spiders' own fetches that wait for their turn
-    freed: asyncio.Event = field(default_factory=asyncio.Event)  # something changed for them
+    freed: asyncio.Event | None = None  # made by the first of these; set when the gate changes
     remembered: bool = False  # what earlier processes knew of the host is taken up
 
     def opens_at(self, now: float) -> float:

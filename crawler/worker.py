@@ -20,8 +20,8 @@ from crawler.rulebook import Verdict
 from crawler.scheduler import FetchJob, Job, RobotsJob
 from crawler.spider import Failure, Spider
 from crawler.url import canonical, fingerprint
+from storage.columns import row_of
 from storage.records import NewRequest, QueuedRequest, Timings, Visit
-from storage.tables import row_of
 
 log = get_logger("crawler.worker")
 
@@ -98,7 +98,6 @@ class Worker:
         self, request: Request, contact: Contact, visit: Visit
     ) -> Response | Failure | None:
         """Return the response or the final failure; None when the visit says it all."""
-        started = time.monotonic()
         try:
             response = await self._handler(request)
         except RetryLater as later:
@@ -118,7 +117,7 @@ class Worker:
             visit.error = traceback.format_exc()
             log.error("middleware_error", url=request.url, error=repr(error))
             return Failure(request, visit.reason, error)
-        contact.went_well(time.monotonic() - started)
+        contact.went_well((request.phases.ttfb or 0.0) + (request.phases.body or 0.0))
         visit.status, visit.size = response.status, len(response.body)
         if not (response.ok or self._is_handled(request, response.status)):
             visit.reason = f"http_{response.status}"

@@ -26,7 +26,7 @@ from storage.records import (
     Visit,
     Want,
 )
-from storage.tables import ItemTables
+from storage.tables import ItemTables, item_tables
 
 # Errors that one visit's values can cause. Anything else (disk full, I/O) ends the group.
 _VALUE_ERRORS = (
@@ -35,6 +35,7 @@ _VALUE_ERRORS = (
     sqlite3.InterfaceError,
     sqlite3.ProgrammingError,
     OverflowError,
+    RunMismatch,  # a model that does not fit its table, first seen in mid-run
     ValueError,
 )
 
@@ -132,7 +133,7 @@ def count(connection: sqlite3.Connection, run: int) -> Totals:
         "SELECT state, count(*) FROM crawl_request WHERE run = ? GROUP BY state", (run,)
     ):
         setattr(totals, state, number)
-    for (table,) in connection.execute("SELECT DISTINCT name FROM crawl_table").fetchall():
+    for table in item_tables(connection):
         (number,) = connection.execute(
             f'SELECT count(*) FROM "{table}" WHERE _run = ?',
             (run,),

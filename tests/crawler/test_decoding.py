@@ -172,7 +172,9 @@ def test_the_last_member_must_be_whole_too() -> None:
 
 def test_a_zstd_frame_that_is_to_be_skipped_is_skipped() -> None:
     skippable = (0x184D2A57).to_bytes(4, "little") + (5).to_bytes(4, "little") + b"notes"
-    assert decode(skippable + zstd.compress(PAGE) + skippable, "zstd") == PAGE
+    wire = skippable + zstd.compress(b"one, ") + skippable + zstd.compress(PAGE) + skippable
+    for pieces in (0, 5):
+        assert decode(wire, "zstd", pieces=pieces) == b"one, " + PAGE
 
 
 @pytest.mark.parametrize(
@@ -191,13 +193,19 @@ def test_a_body_of_countless_empty_members_is_refused() -> None:
 
 
 def test_a_zstd_window_over_8_mib_is_refused() -> None:
-    window = {zstd.CompressionParameter.window_log: 27}
+    window = {int(zstd.CompressionParameter.window_log): 27}
     stream = zstd.ZstdCompressor(options=window)
     wire = stream.compress(PAGE) + stream.flush()
     assert refusal(wire, "zstd").reason == "bad_encoding"
 
 
 # ── caps ────────────────────────────────────────────────────────────────────────────────
+
+
+def test_bare_deflate_that_begins_like_zlib_is_told_apart_by_the_header_check() -> None:
+    stored = b"\x08" + (5).to_bytes(2, "little") + (5 ^ 0xFFFF).to_bytes(2, "little") + b"hello"
+    last = b"\x01\x00\x00\xff\xff"
+    assert decode(stored + last, "deflate") == b"hello"
 
 
 @pytest.mark.parametrize("pieces", [0, 1000])
@@ -215,10 +223,8 @@ def bomb(name: str) -> bytes:
     if name == "br":
         stream = brotli.Compressor(quality=1)
         return b"".join([*(stream.process(bytes(10**6)) for _ in range(300)), stream.finish()])
-    if name == "zstd":
-        return zstd.compress(bytes(10**6)) * 1000
-    if name == "gzip":
-        return gzip.compress(bytes(10**6)) * 300
+    if name in ("gzip", "zstd"):
+        return ENCODERS[name](b"harmless") + ENCODERS[name](bytes(300 * 10**6))
     twice = zlib.compressobj(wbits=31)
     once = zlib.compressobj(wbits=31)
     megabyte = bytes(10**6)
@@ -384,6 +390,7 @@ def test_a_byte_order_mark_overrides_everything_and_is_not_text(bom: bytes, code
         b'<meta name="a" content="x > y"><meta charset=koi8-r>',
         b"<!-- <meta charset=utf-16> --><meta charset=koi8-r>",
         b"<!--><meta charset=koi8-r>",
+        b"<meta http-equiv=content-type content='x; charset=gbk' charset=koi8-r>",
         b"<meta charset=nonsense><meta charset=koi8-r>",
     ],
 )

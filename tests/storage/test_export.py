@@ -18,10 +18,11 @@ from pyarrow import parquet
 from pydantic import BaseModel, Field, create_model
 
 from crawler.item import Item
+from storage.columns import row_of
 from storage.errors import RunMismatch, StoreError
 from storage.export import STDOUT, export
 from storage.reader import open_reader
-from storage.tables import REGISTRY_SQL, ItemTables, item_tables, row_of
+from storage.tables import REGISTRY_SQL, ItemTables, item_tables
 
 AT = "2026-01-02T03:04:05.000Z"
 URL = "http://site.example/"

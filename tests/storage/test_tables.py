@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from crawler.item import Item
+from storage.columns import row_of, table_of
 from storage.errors import RunMismatch
 from storage.records import Column, Table
 from storage.tables import (
@@ -38,10 +39,7 @@ from storage.tables import (
     insert_sql,
     item_counts,
     item_tables,
-    models_in,
     quote,
-    row_of,
-    table_of,
 )
 
 T = TypeVar("T")
@@ -260,11 +258,6 @@ def test_computed_fields_are_columns_and_excluded_fields_are_none() -> None:
 def test_a_tables_columns_are_worked_out_once() -> None:
     assert table_of(Book) is table_of(Book)
     assert row_of(Book(title="a"), URL).table is table_of(Book)
-
-
-def test_the_models_of_a_module_are_found_once_each_without_the_bases() -> None:
-    namespace = {"Book": Book, "Alias": Book, "Item": Item, "BaseModel": BaseModel, "x": 1}
-    assert models_in(namespace) == [Book]
 
 
 # ── rows ────────────────────────────────────────────────────────────────────────────────────
