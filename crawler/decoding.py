@@ -347,7 +347,7 @@ _CHARSET = re.compile(r"\bcharset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
 _META = re.compile(
     rb"<!(?=--).*?(?:-->|\Z)|<meta(?=[\s/])((?:[^>\"']|\"[^\"]*\"|'[^']*')*)", re.I | re.S
 )
-_ATTRIBUTE = re.compile(r"([^\s=/>\"']+)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))")
+_ATTRIBUTE = re.compile(r"(?<![^\s\"'/])([^\s=/>\"']++)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))")
 _XML = re.compile(rb"\s*<\?xml\s[^>]*?\bencoding\s*=\s*[\"']\s*([^\s\"'>]+)")
 
 

@@ -185,6 +185,22 @@ async def test_cancellation_ends_the_wait_for_the_next_try() -> None:
     assert flaky.calls == 1
 
 
+def test_the_wait_grows_up_to_the_longest_delay() -> None:
+    waits: list[float] = []
+    stamina.instrumentation.set_on_retry_hooks([lambda details: waits.append(details.wait_for)])
+
+    @retry(attempts=6, backoff=SOON, max_delay=5 * SOON)
+    def ask() -> None:
+        raise OSError
+
+    with pytest.raises(OSError):  # noqa: PT011 - any of them
+        ask()
+    assert len(waits) == 5
+    for wait, least in zip(waits, (1, 2, 4, 5, 5), strict=True):
+        assert least * SOON <= wait + 1e-9
+        assert wait - 1e-9 <= min(least + 1, 5) * SOON
+
+
 async def test_no_try_begins_after_the_timeout() -> None:
     flaky = Flaky(*[OSError() for _ in range(10_000)])
 
