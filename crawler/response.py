@@ -7,7 +7,7 @@ from typing import Any
 
 from selectolax.lexbor import LexborHTMLParser
 
-from crawler.decoding import charset_of, decode_text
+from crawler.charset import charset_of, decode_text
 from crawler.links import href_of, hrefs
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList

@@ -1,5 +1,6 @@
 """Another try for what failed by accident: `retry`, and how long to wait before it."""
 
+import logging
 import random as _random
 import re
 import sys
@@ -9,13 +10,15 @@ from email.utils import parsedate_to_datetime
 from inspect import isasyncgenfunction, isgeneratorfunction
 from typing import Any, ParamSpec, TypeVar, overload
 
-import stamina
+import tenacity
 
 from crawler.errors import FetchError
 
 P = ParamSpec("P")
 R = TypeVar("R")
 On = type[Exception] | tuple[type[Exception], ...] | Callable[[Exception], bool]
+
+_log = logging.getLogger("crawler.retrying")
 
 MAX_RETRY_AFTER = 3600.0  # seconds; no server may park a crawl for longer
 _SECONDS = re.compile(r"[+-]?\d+(\.\d+)?", re.ASCII)
@@ -64,23 +67,24 @@ def retry(
 
     `on` says after which failures: exception types, or a function of the exception; without
     it, `is_transient` decides. `attempts` counts the first try. Before the second try it waits
-    `backoff` seconds, then twice as long each time, plus a random part of up to `backoff`
-    seconds, but never more than `max_delay`. No try begins once `timeout` seconds are over;
+    `backoff` seconds, then twice as long each time, at most `max_delay`, of which up to half is
+    taken off at random. No try begins once `timeout` seconds would be over;
     one that is running is not interrupted. The last failure is raised as it is.
 
-    Cancellation is never retried, whatever `on` says. The tries are stamina's, so
-    `stamina.set_active(False)` and `stamina.set_testing(True)` work on them. Raises `TypeError`
-    for a generator function, which would start over and yield twice, and `ValueError`.
+    Cancellation is never retried, whatever `on` says. Each retry is a debug line of the logger
+    `crawler.retrying`, without the call's arguments. The tries are tenacity's: the decorated
+    function has its `.retry` to adjust in tests. Raises `TypeError` for a generator function,
+    which would start over and yield twice, and `ValueError`.
     """
     if attempts < 1 or backoff < 0 or max_delay < 0 or (timeout is not None and timeout <= 0):
         raise ValueError("retry needs attempts >= 1, backoff and max_delay >= 0, timeout > 0")
-    again = stamina.retry(
-        on=_only_exceptions(on),
-        attempts=attempts,
-        timeout=timeout,
-        wait_initial=backoff,
-        wait_max=max_delay,
-        wait_jitter=backoff,
+    stop = tenacity.stop_after_attempt(attempts)
+    again = tenacity.retry(
+        retry=tenacity.retry_if_exception(_only_exceptions(on)),
+        stop=stop if timeout is None else stop | tenacity.stop_before_delay(timeout),
+        wait=lambda state: backoff_delay(state.attempt_number, base=backoff, maximum=max_delay),
+        before_sleep=_log_retry,
+        reraise=True,
     )
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
@@ -94,7 +98,20 @@ def retry(
     return decorate if function is None else decorate(function)
 
 
-def _only_exceptions(on: On) -> Callable[[Exception], bool]:
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    # Never the arguments: one of them may be a password.
+    name = getattr(state.fn, "__qualname__", repr(state.fn))
+    error = state.outcome.exception() if state.outcome else None
+    _log.debug(
+        "%s failed (%r), try %d, again in %.3g s",
+        name,
+        error,
+        state.attempt_number,
+        state.upcoming_sleep,
+    )
+
+
+def _only_exceptions(on: On) -> Callable[[BaseException], bool]:
     """Return `on` as a predicate that is False for cancellation and for a request to exit."""
     if isinstance(on, (type, tuple)):
         kinds = on

@@ -543,14 +543,14 @@ async def test_an_integer_of_70_bits_costs_its_page_only(crawl, rows):
 async def test_a_value_that_cannot_be_stored_costs_its_page_only(crawl, rows):
     async with serve({"/bad": PAGE, "/good": NEXT}) as site:
 
-        class Surrogate(Spider):
-            name = "surrogate"
+        class Unstorable(Spider):
+            name = "unstorable"
             start_urls = [f"{site.url}bad", f"{site.url}good"]
 
             def parse(self, response):
                 yield {"value": object() if "bad" in response.url else 1}
 
-        await crawl(Surrogate)
+        await crawl(Unstorable)
     assert rows(STATES) == [("failed", "item_error"), ("done", None)]
     assert rows("SELECT data FROM item") == ['{"value":1}']
 
@@ -734,7 +734,8 @@ async def test_one_request_may_be_fetched_again_and_again_in_a_callback(crawl, r
 
 async def test_fetch_tries_again_and_then_raises_what_went_wrong(crawl, rows):
     answers = iter([(500, {}, ""), (200, {}, "fine")])
-    async with serve({"/": PAGE, "/flaky": lambda request: next(answers), "/cut": None}) as site:
+    cut = (200, {"Content-Length": "100"}, "too short")
+    async with serve({"/": PAGE, "/flaky": lambda request: next(answers), "/cut": cut}) as site:
 
         class Fetching(Spider):
             name = "fetching"
@@ -749,7 +750,7 @@ async def test_fetch_tries_again_and_then_raises_what_went_wrong(crawl, rows):
 
         await crawl(Fetching, retries=1)
         assert (site.hits["/flaky"], site.hits["/cut"]) == (2, 2)
-    assert rows("SELECT data ->> 'is' FROM item ORDER BY _id") == ["fine", "connection"]
+    assert rows("SELECT data ->> 'is' FROM item ORDER BY _id") == ["fine", "truncated"]
 
 
 async def test_fetch_obeys_robots_txt(crawl, rows):

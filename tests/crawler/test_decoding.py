@@ -16,15 +16,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import FetchError
+from crawler.charset import charset_of, decode_text
 from crawler.decoding import (
     ACCEPT_ENCODING,
     MAX_CODINGS,
     MAX_MEMBERS,
     MAX_RATIO,
     RATIO_FREE,
-    charset_of,
     decode_body,
-    decode_text,
     decoder_for,
 )
 

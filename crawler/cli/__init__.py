@@ -1,0 +1,171 @@
+"""The command line: finds the command, and turns every error into one line and an exit status.
+
+A command's module is imported only when it is used, so that `crawler --help` is quick.
+"""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import cast
+
+import click
+
+from crawler.cli.options import LogOptions, log_options
+from crawler.errors import CrawlerError, DropRequest, InvalidUrl, UsageError
+from storage.errors import RunMismatch, StoreError
+
+# name -> (module:attribute, the first line of its help; a test compares them)
+COMMANDS = {
+    "run": ("run:run", "Run a spider, or go on with its unfinished run."),
+    "list": ("project:list_spiders", "List the spiders in ./spiders."),
+    "new": ("project:new", "Write a new spider from a template."),
+    "init": ("project:init", "Make a new project."),
+    "status": ("status:status", "Show a crawl so far: by state, host and reason."),
+    "query": ("query:query", "Run SQL on a crawl's file, or list its tables."),
+    "export": ("export:export", "Write a crawl's items to a CSV, JSON Lines or Parquet file."),
+    "shell": ("shell:shell", "Try selectors on one page."),
+    "fetch": ("fetch:fetch", "Fetch one page as a spider would, and print it."),
+    "demo": ("demo:demo", "Crawl a small bookshop that it serves itself; needs no network."),
+}
+
+EX_TEMPFAIL = 75  # sysexits.h: try again later
+# What a shell says of a program that SIGINT or SIGPIPE ended.
+_INTERRUPTED = 130
+_BROKEN_PIPE = 141
+
+
+class LazyGroup(click.Group):
+    """The commands of the table above, each imported when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names in the order of the table, which is that of use."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command, imported now; None for a name that is none."""
+        if cmd_name not in COMMANDS:
+            return None
+        module, _, attribute = COMMANDS[cmd_name][0].partition(":")
+        return cast(click.Command, getattr(import_module(f"crawler.cli.{module}"), attribute))
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the list of commands from the table alone."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a misspelt one is told what comes close."""
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            difflib = import_module("difflib")
+            near = difflib.get_close_matches(name, COMMANDS, n=1)
+            hint = f": did you mean {near[0]!r}?" if near else ""
+            raise click.UsageError(f"no such command {name!r}{hint}", ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(
+        self, ctx: click.Context, incomplete: str
+    ) -> "list[click.shell_completion.CompletionItem]":
+        """Complete a command's name without importing all of them."""
+        item = import_module("click.shell_completion").CompletionItem
+        commands = [
+            item(name, help=text)
+            for name, (_, text) in COMMANDS.items()
+            if name.startswith(incomplete)
+        ]
+        return commands + click.Command.shell_complete(self, ctx, incomplete)
+
+
+def _print_version(ctx: click.Context, _: click.Parameter, wanted: bool) -> None:
+    if wanted:
+        version = import_module("importlib.metadata").version("crawler")
+        click.echo(f"crawler {version}")
+        ctx.exit()
+
+
+@click.group(
+    cls=LazyGroup,
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Tab completion, for bash (or zsh, fish): "
+    'eval "$(_CRAWLER_COMPLETE=bash_source crawler)"',
+)
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Show the version and exit.",
+)
+@log_options
+@click.pass_context
+def cli(ctx: click.Context) -> int:
+    """Write a spider, run it, query the SQLite file that it leaves.
+
+    Begin with: crawler demo
+    """
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help(), err=True)
+        return 2
+    return 0
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line and return the exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    options = LogOptions()
+    try:
+        status = _invoke(arguments, options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # The reader has what it wanted. Python would complain once more as it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return _BROKEN_PIPE
+    except (KeyboardInterrupt, click.exceptions.Abort):
+        return _INTERRUPTED
+    except Exception as error:  # noqa: BLE001 (the outermost place: every error becomes a line)
+        status, text = _explain(error)
+        if options.verbose:
+            traceback.print_exception(error)
+        click.echo(f"crawler: error: {' '.join(text.split())}", err=True)
+        return status
+
+
+def _invoke(arguments: list[str], options: LogOptions) -> int:
+    completion = os.environ.get("_CRAWLER_COMPLETE")
+    if completion:
+        shell = import_module("click.shell_completion")
+        return int(shell.shell_complete(cli, {}, "crawler", "_CRAWLER_COMPLETE", completion))
+    try:
+        with cli.make_context("crawler", arguments, obj=options) as ctx:
+            status = cli.invoke(ctx)
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    return status if isinstance(status, int) else 0
+
+
+def _explain(error: Exception) -> tuple[int, str]:
+    """Return the exit status for an error, and its line."""
+    match error:
+        case click.ClickException():
+            ctx = getattr(error, "ctx", None)
+            command = ctx.command_path if ctx else "crawler"
+            text = error.format_message().rstrip(".")
+            return error.exit_code, f"{text[:1].lower()}{text[1:]} ({command} --help shows how)"
+        case UsageError() | RunMismatch() | InvalidUrl():
+            return 2, str(error)
+        case StoreError():
+            return EX_TEMPFAIL, str(error)
+        case DropRequest():
+            return 1, f"not fetched: {error}"
+        case CrawlerError():
+            return 1, str(error)
+        case _:
+            said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+            return 1, f"{said} (run again with -v to see where)"

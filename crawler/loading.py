@@ -1,0 +1,291 @@
+"""Finding spiders, by reading their files, and loading one, by importing it.
+
+Reading is enough to list spiders and to find their crawl files: it runs nobody's code, and one
+broken file does not hide the others.
+"""
+
+import ast
+import difflib
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from hashlib import blake2b
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, NamedTuple, TypeGuard
+
+import crawler
+from crawler.errors import SpiderError
+
+if TYPE_CHECKING:
+    from crawler.spider import Spider
+
+SPIDERS = Path("spiders")
+# A class that has one of these among its bases is not a spider, though it has a `name`.
+_NOT_SPIDERS = frozenset({"BaseModel", "Enum", "Item", "NamedTuple", "StrEnum", "TypedDict"})
+_PATH = re.compile(r"(?P<path>.+\.py)(?::(?P<class_name>\w+))?")
+
+
+@dataclass(frozen=True, slots=True)
+class SpiderSource:
+    """Where a spider is written, as far as reading its file tells."""
+
+    name: str
+    path: Path
+    class_name: str
+    summary: str  # the first line of its docstring
+
+
+class Listing(NamedTuple):
+    """The spiders of a directory, and one line for each file that could not be read."""
+
+    spiders: list[SpiderSource]
+    broken: list[str]
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+
+def find_spiders(directory: Path = SPIDERS) -> Listing:
+    """Return the spiders in `directory` and its folders, by name, without importing any.
+
+    A spider is a class with a `name = "..."` in its body; names that are computed are not seen.
+    """
+    found: list[SpiderSource] = []
+    broken: list[str] = []
+    folders = [p for p in directory.glob("*/") if p.is_dir() and not p.name.startswith(("_", "."))]
+    for folder in (directory, *sorted(folders)):
+        for path in sorted(folder.glob("*.py")):
+            try:
+                found.extend(_read(path))
+            except SpiderError as error:
+                broken.append(str(error))
+    return Listing(sorted(found, key=lambda source: source.name), broken)
+
+
+def source_of(name_or_path: str) -> SpiderSource:
+    """Return where a spider is written: by its name, or by `path/to/file.py[:Class]`.
+
+    Raises `SpiderError` when there is none, or more than one.
+    """
+    parts = _as_path(name_or_path)
+    if parts is None:
+        return _by_name(name_or_path)
+    path, class_name = parts
+    found = list(_read(path))
+    if class_name is not None:
+        found = [source for source in found if source.class_name == class_name]
+    if not found:
+        what = f"class {class_name} with a name" if class_name else "spider with a name"
+        raise SpiderError(f"{path} has no {what}: give it one (name = 'books')")
+    if len(found) > 1:
+        raise _several(path, [source.class_name for source in found])
+    return found[0]
+
+
+def config_for(name_or_path: str) -> Path | None:
+    """Return the `config.toml` beside the spiders, or None when there is none."""
+    parts = _as_path(name_or_path)
+    places = [Path()]
+    if parts is not None:
+        folder = parts[0].parent
+        above = [folder.resolve().parent] if folder.resolve().name == SPIDERS.name else []
+        places = [folder, *above, Path()]
+    files = [place / "config.toml" for place in places]
+    return next((file for file in files if file.is_file()), None)
+
+
+def _as_path(text: str) -> tuple[Path, str | None] | None:
+    match = _PATH.fullmatch(text)
+    if match:
+        return Path(match["path"]), match["class_name"]
+    if "/" in text:
+        raise SpiderError(f"{text} is not a Python file: give path/to/file.py or file.py:Class")
+    return None
+
+
+def _by_name(name: str) -> SpiderSource:
+    spiders, broken = find_spiders()
+    found = [source for source in spiders if source.name == name]
+    if len(found) > 1:
+        files = " and ".join(str(source.path) for source in found)
+        raise SpiderError(f"two spiders are called {name!r}, in {files}: rename one")
+    if found:
+        return found[0]
+    if not SPIDERS.is_dir():
+        raise SpiderError(
+            f"no spider {name!r}: there is no directory spiders/ here; give the path of its file, "
+            "or make a project with: crawler init DIR"
+        )
+    names = [source.name for source in spiders]
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"did you mean {near[0]!r}? " if near else ""
+    known = f"there are {', '.join(names)}" if names else "there are none"
+    unread = f"; not read: {'; '.join(broken)}" if broken else ""
+    raise SpiderError(f"no spider {name!r} in spiders/: {hint}{known}{unread}")
+
+
+def _read(path: Path) -> Iterator[SpiderSource]:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of somebody's "\d": it is told when the file runs
+            tree = ast.parse(path.read_bytes(), str(path))
+    except OSError as error:
+        raise SpiderError(f"cannot read {path}: {error.strerror}") from error
+    except SyntaxError as error:
+        raise _syntax_error(error, path) from error
+    except ValueError as error:
+        raise SpiderError(f"{path}: {error}") from error
+    others = set(_NOT_SPIDERS)
+    for node in tree.body:
+        if not isinstance(node, ast.ClassDef) or not node.bases:
+            continue
+        if others & {_last_name(base) for base in node.bases}:
+            others.add(node.name)
+        elif name := _name_in(node):
+            summary = (ast.get_docstring(node) or "").partition("\n")[0]
+            yield SpiderSource(name, path, node.name, summary)
+
+
+def _last_name(base: ast.expr) -> str:
+    if isinstance(base, ast.Subscript):
+        return _last_name(base.value)
+    return base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
+
+
+def _name_in(node: ast.ClassDef) -> str:
+    for statement in node.body:
+        targets: list[ast.expr] = []
+        if isinstance(statement, ast.Assign):
+            targets = statement.targets
+        elif isinstance(statement, ast.AnnAssign):
+            targets = [statement.target]
+        value = getattr(statement, "value", None)
+        if (
+            any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
+            and isinstance(value, ast.Constant)
+            and isinstance(value.value, str)
+        ):
+            return value.value
+    return ""
+
+
+# ── importing ───────────────────────────────────────────────────────────────────────────────
+
+
+def load_spider(name_or_path: str) -> "type[Spider]":
+    """Return the spider class: by its name in `./spiders`, or by `path/to/file.py[:Class]`.
+
+    Its file is imported anew under a name of its own. It may import, relatively or not, what
+    lies beside it, and from the directory that holds `spiders`.
+    Raises `SpiderError`, one line, for whatever is in the way.
+    """
+    parts = _as_path(name_or_path)
+    if parts is not None:
+        path, class_name = parts
+    else:
+        source = _by_name(name_or_path)
+        path, class_name = source.path, source.class_name
+    module = _import(path)
+    if class_name is None:
+        return _only_spider(module, path)
+    found = getattr(module, class_name, None)
+    if not _is_spider(found):
+        raise SpiderError(f"{path} has no spider class {class_name}")
+    if not found.name:
+        raise SpiderError(f"{class_name} in {path} has no name: give it one (name = 'books')")
+    return found
+
+
+def _only_spider(module: ModuleType, path: Path) -> "type[Spider]":
+    own = [
+        value
+        for value in vars(module).values()
+        if _is_spider(value) and value.__module__ == module.__name__ and value.name
+    ]
+    if not own:
+        raise SpiderError(f"{path} has no spider with a name: give it one (name = 'books')")
+    if len(own) > 1:
+        raise _several(path, [value.__name__ for value in own])
+    return own[0]
+
+
+def _is_spider(value: object) -> "TypeGuard[type[Spider]]":
+    # `crawler.Spider` loads on first use: who only lists spiders does not wait for it.
+    return isinstance(value, type) and issubclass(value, crawler.Spider)
+
+
+def _several(path: Path, names: list[str]) -> SpiderError:
+    return SpiderError(
+        f"{path} has several spiders: choose one, "
+        + " or ".join(f"{path}:{name}" for name in sorted(names))
+    )
+
+
+def _import(path: Path) -> ModuleType:
+    if not path.is_file():
+        raise SpiderError(f"there is no file {path}")
+    folder = path.resolve().parent
+    _make_importable(folder)
+    name = f"{_package_of(folder)}.{path.stem}"
+    spec = spec_from_file_location(name, path.resolve())
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException as error:
+        del sys.modules[name]
+        # The file is a user's: what it raises, sys.exit() included, is told in one line.
+        if isinstance(error, Exception | SystemExit):
+            raise _import_error(error, path) from error
+        raise
+    return module
+
+
+def _package_of(folder: Path) -> str:
+    """Return the name of a package that stands for the folder, for relative imports."""
+    name = f"crawler_spiders_{blake2b(str(folder).encode(), digest_size=4).hexdigest()}"
+    if name not in sys.modules:
+        package = ModuleType(name)
+        package.__path__ = [str(folder)]
+        sys.modules[name] = package
+    return name
+
+
+def _make_importable(folder: Path) -> None:
+    """Put the spider's folder and the project's on the path: before what is installed, but
+    behind the standard library, so that a spider in `queue.py` does not replace its queue.
+    """
+    project = folder.parent if folder.name == SPIDERS.name else Path.cwd()
+    installed = [i for i, entry in enumerate(sys.path) if entry.endswith("-packages")]
+    place = installed[0] if installed else len(sys.path)
+    missing = [str(p) for p in (Path.cwd(), project, folder) if str(p) not in sys.path]
+    sys.path[place:place] = dict.fromkeys(missing)
+
+
+def _import_error(error: BaseException, path: Path) -> SpiderError:
+    if isinstance(error, SyntaxError):
+        return _syntax_error(error, path)
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if frame.filename == str(path.resolve())]
+    where = f"{path}:{lines[-1]}" if lines else str(path)
+    said = " ".join(str(error).split())
+    if isinstance(error, ModuleNotFoundError):
+        return SpiderError(
+            f"{where}: no module named {error.name!r}: install it, or check its name"
+        )
+    if isinstance(error, ImportError):
+        return SpiderError(f"{where}: {said}")
+    return SpiderError(f"{where}: {type(error).__name__}{': ' if said else ''}{said}")
+
+
+def _syntax_error(error: SyntaxError, path: Path) -> SpiderError:
+    file = error.filename or str(path)
+    shown = path if file == str(path.resolve()) else file
+    return SpiderError(f"{shown}:{error.lineno or 1}: {error.msg}")

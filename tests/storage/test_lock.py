@@ -1,0 +1,113 @@
+"""One writer per file: the lock names its holder, and no crash leaves it behind."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.errors import StoreError
+from storage.lock import FileLock
+
+_HOLD = """
+import sys
+from pathlib import Path
+from storage.lock import FileLock
+FileLock(Path(sys.argv[1])).acquire()
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def database(tmp_path: Path) -> Path:
+    return tmp_path / "crawl.db"
+
+
+@pytest.fixture
+def holder(database: Path) -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds the lock."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _HOLD, str(database)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield process
+        process.kill()
+
+
+def test_a_lock_that_another_process_holds_names_that_process(
+    database: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    with pytest.raises(StoreError, match=rf"crawl\.db is in use .*process {holder.pid}\b.*--db"):
+        FileLock(database).acquire()
+
+
+def test_the_lock_of_a_killed_process_stops_nobody(
+    database: Path, holder: "subprocess.Popen[str]"
+) -> None:
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    assert database.with_name("crawl.db.lock").exists()
+    lock = FileLock(database)
+    lock.acquire()
+    assert database.with_name("crawl.db.lock").read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+def test_two_stores_of_one_process_exclude_each_other_too(database: Path) -> None:
+    first, second = FileLock(database), FileLock(database)
+    first.acquire()
+    with pytest.raises(StoreError, match=str(os.getpid())):
+        second.acquire()
+    first.release()
+    second.acquire()
+    second.release()
+
+
+def test_letting_go_removes_the_lock_file(database: Path) -> None:
+    lock = FileLock(database)
+    lock.acquire()
+    lock.release()
+    assert list(database.parent.iterdir()) == []
+
+
+def test_letting_go_of_what_is_not_held_does_nothing(database: Path) -> None:
+    held, other = FileLock(database), FileLock(database)
+    held.acquire()
+    other.release()
+    with pytest.raises(StoreError):
+        other.acquire()
+    held.release()
+
+
+def test_taking_a_lock_twice_takes_it_once(database: Path) -> None:
+    lock = FileLock(database)
+    lock.acquire()
+    lock.acquire()
+    lock.release()
+    FileLock(database).acquire()
+
+
+def test_a_refused_lock_does_not_change_the_name_of_the_holder(database: Path) -> None:
+    held = FileLock(database)
+    held.acquire()
+    for _ in range(3):
+        with pytest.raises(StoreError, match=rf"process {os.getpid()}\)"):
+            FileLock(database).acquire()
+    held.release()
+
+
+def test_a_lock_file_of_a_longer_pid_is_overwritten_whole(database: Path) -> None:
+    database.with_name("crawl.db.lock").write_text("99999999999999\n")
+    lock = FileLock(database)
+    lock.acquire()
+    assert database.with_name("crawl.db.lock").read_text() == f"{os.getpid()}\n"
+    lock.release()

@@ -1,0 +1,159 @@
+"""What a run did, read back from its file."""
+
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage import frontier
+from storage.errors import RunMismatch
+from storage.records import (
+    Column,
+    ErrorReport,
+    HostReport,
+    ItemRow,
+    NewRequest,
+    Run,
+    Table,
+    TableReport,
+    Timings,
+    Totals,
+    Visit,
+)
+from storage.report import errors, hosts, last_run, report
+from storage.schema import prepare
+from storage.tables import ItemTables
+
+BOOK = Table("book", (Column("title", "text", "TEXT"), Column("price", "real", "REAL")))
+
+
+@pytest.fixture
+def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+    path = tmp_path / "crawl.db"
+    opened = sqlite3.connect(path, isolation_level=None)
+    prepare(opened, str(path))
+    yield opened
+    opened.close()
+
+
+def _requests(first: int, last: int, host: str) -> list[NewRequest]:
+    return [NewRequest(n, f"http://{host}/{n}", host) for n in range(first, last + 1)]
+
+
+def _book(title: str | None, price: float | None) -> ItemRow:
+    return ItemRow(BOOK, (title, price), "http://a/")
+
+
+def _crawled(connection: sqlite3.Connection) -> Run:
+    """A run of six requests: two start requests, two hosts, three books."""
+    run = frontier.begin_run(connection, "books", {"k": "v"}, fresh=False)
+    frontier.seed(connection, run.id, _requests(1, 2, "a"), True)
+    found = [*_requests(3, 5, "b"), NewRequest(6, "http://c/", "c", state="skipped", reason="x")]
+    timed = [Timings(1.0, 2.0, 3.0, 4.0, 10.0), Timings(elapsed_ms=30.0)]
+    visits = [
+        Visit(1, "a", "done", size=100, timings=timed[0], requests=found),
+        Visit(2, "a", "failed", reason="http_404", size=20, timings=timed[1], error="gone"),
+        Visit(3, "b", "done", items=[_book("One", 1.5), _book("Two", None)]),
+        Visit(4, "b", "done", items=[_book(None, None)]),
+    ]
+    frontier.commit(connection, ItemTables(), run, visits, ())
+    return run
+
+
+def test_a_report_counts_what_the_run_did(connection: sqlite3.Connection) -> None:
+    run = _crawled(connection)
+    frontier.finish_run(connection, run.id, "finished")
+    told = report(connection, run.id)
+    assert (told.run, told.spider, told.arguments, told.finish) == (
+        run.id,
+        "books",
+        {"k": "v"},
+        "finished",
+    )
+    assert told.totals == Totals(queued=1, done=3, failed=1, skipped=1, items=3)
+    assert sorted(told.reasons) == [
+        ("done", "", 3),
+        ("failed", "http_404", 1),
+        ("queued", "", 1),
+        ("skipped", "x", 1),
+    ]
+    assert told.tables == [TableReport("book", 3, {"title": 2, "price": 1})]
+    assert (told.bytes, told.starts, told.starts_failed) == (120, 2, 1)
+    assert told.finished_at is not None
+    assert told.started_at <= told.finished_at
+
+
+def test_phases_are_percentiles_of_what_was_measured(connection: sqlite3.Connection) -> None:
+    run = _crawled(connection)
+    phases = {phase.name: phase for phase in report(connection, run.id).phases}
+    assert set(phases) == {"queue", "ttfb", "body", "parse", "elapsed"}
+    assert phases["queue"][1:] == (1.0, 1.0, 1.0)
+    assert (phases["elapsed"].p50, phases["elapsed"].p99) == (10.0, 10.0)
+
+
+def test_percentiles_of_many_pages_are_of_the_right_rank(connection: sqlite3.Connection) -> None:
+    run = frontier.begin_run(connection, "books", {}, fresh=False)
+    frontier.seed(connection, run.id, _requests(1, 101, "a"), True)
+    visits = [Visit(n, "a", "done", timings=Timings(elapsed_ms=n - 1.0)) for n in range(1, 102)]
+    frontier.commit(connection, ItemTables(), run, visits, ())
+    (elapsed,) = report(connection, run.id).phases
+    assert elapsed == ("elapsed", 50.0, 90.0, 99.0)
+
+
+def test_a_run_that_did_nothing_has_a_report(connection: sqlite3.Connection) -> None:
+    run = frontier.begin_run(connection, "books", {}, fresh=False)
+    told = report(connection, run.id)
+    assert (told.totals, told.tables, told.phases, told.bytes) == (Totals(), [], [], 0)
+    assert (told.finish, told.finished_at) == (None, None)
+
+
+def test_a_report_is_of_one_run_only(connection: sqlite3.Connection) -> None:
+    first = _crawled(connection)
+    second = frontier.begin_run(connection, "books", {}, fresh=True)
+    assert report(connection, second.id).totals == Totals()
+    assert report(connection, second.id).tables == []
+    assert report(connection, first.id).totals.items == 3
+
+
+def test_there_is_no_report_of_a_run_that_never_was(connection: sqlite3.Connection) -> None:
+    with pytest.raises(RunMismatch, match="no run 7"):
+        report(connection, 7)
+
+
+def test_the_last_run_is_found_by_spider_or_over_all(connection: sqlite3.Connection) -> None:
+    with pytest.raises(RunMismatch, match="no run in this file"):
+        last_run(connection)
+    for spider in ("books", "quotes"):
+        frontier.begin_run(connection, spider, {}, fresh=False)
+    assert (last_run(connection), last_run(connection, "books")) == (2, 1)
+    with pytest.raises(RunMismatch, match="no run of other"):
+        last_run(connection, "other")
+
+
+def test_the_hosts_with_the_most_requests_come_first(connection: sqlite3.Connection) -> None:
+    run = _crawled(connection)
+    assert hosts(connection, run.id, limit=2) == [
+        HostReport("b", done=2, failed=0, skipped=0, queued=1, mean_ms=None),
+        HostReport("a", done=1, failed=1, skipped=0, queued=0, mean_ms=20.0),
+    ]
+
+
+def test_errors_are_the_failures_that_left_a_text_newest_first(
+    connection: sqlite3.Connection,
+) -> None:
+    run = _crawled(connection)
+    late = [Visit(5, "b", "failed", reason="spider_error", error="Traceback\nboom")]
+    frontier.commit(connection, ItemTables(), run, late, ())
+    assert errors(connection, run.id) == [
+        ErrorReport("http://b/5", "spider_error", "Traceback\nboom"),
+        ErrorReport("http://a/2", "http_404", "gone"),
+    ]
+    assert len(errors(connection, run.id, limit=1)) == 1
+
+
+def test_a_retry_that_waits_is_no_error_yet(connection: sqlite3.Connection) -> None:
+    run = _crawled(connection)
+    waiting = [Visit(5, "b", "queued", reason="timeout", error="slow", not_before=1.0)]
+    frontier.commit(connection, ItemTables(), run, waiting, ())
+    assert [error.url for error in errors(connection, run.id)] == ["http://a/2"]
