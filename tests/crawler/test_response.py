@@ -50,7 +50,7 @@ def page(body: str | bytes, url: str = "http://a.example/dir/page", **headers: s
 
 async def test_a_response_tells_where_it_came_from_and_how_long_it_took(crawl):
     found: list[Response] = []
-    answer = (201, {"X-Mine": "yes", "Content-Type": "text/plain; charset=latin-1"}, b"\xfc")
+    answer = (201, {"X-Mine": "yes", "Content-Type": "text/plain; charset=iso-8859-1"}, b"\xfc")
     async with serve({"/": (302, {"Location": "/there#part"}, ""), "/there": answer}) as site:
 
         class Keeping(Spider):

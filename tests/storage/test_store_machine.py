@@ -197,7 +197,11 @@ class FrontierMachine(RuleBasedStateMachine):
     def visits(self, drawn: list[Any]) -> list[tuple[int, Visit]]:
         """Visits of known requests, settled ones among them, as the drawn numbers say."""
         pages = sorted(self.model.rows)
-        return [self.visit(pages[which % len(pages)], *rest) for which, *rest in drawn]
+        group = [self.visit(pages[which % len(pages)], *rest) for which, *rest in drawn]
+        # What the later visits of a group may be led to depends on the earlier ones.
+        for _, visit in group[1:]:
+            visit.alias = None
+        return group
 
     def visit(
         self,
@@ -225,18 +229,16 @@ class FrontierMachine(RuleBasedStateMachine):
         if visit.state == "queued":
             visit.reason, visit.items, visit.requests = "timeout", [], []
         elif outcome == "done" and row.state == "queued":
-            visit.alias = self.place(alias)
+            visit.alias = self.place(page, alias)
         return page, visit
 
-    def place(self, number: int | None) -> int | None:
-        """Where a redirect may have led: to no page that is known and was given up."""
+    def place(self, page: int, number: int | None) -> int | None:
+        """Where a redirect may have led: elsewhere, and to no page that was given up."""
         if number is None:
             return None
-        settled = {
-            page for page, row in self.model.rows.items() if row.state in ("skipped", "failed")
-        }
-        places = [1000 + number % 5, *(self.model.aliases - settled)]
-        return places[number % len(places)]
+        given_up = {p for p, row in self.model.rows.items() if row.state in ("skipped", "failed")}
+        places = sorted({*PAGES} - given_up - {page})
+        return places[number % len(places)] if places else None
 
     # ── what shows ──────────────────────────────────────────────────────────────────────
 
@@ -276,9 +278,7 @@ class FrontierMachine(RuleBasedStateMachine):
             assert getattr(totals, state) == in_model
         assert totals.items == len(self.model.items)
 
-    @rule(
-        host=st.sampled_from(HOSTS), limit=st.integers(1, 6), holding=st.sets(st.integers(0, 20))
-    )
+    @rule(host=st.sampled_from(HOSTS), limit=st.integers(1, 6), holding=st.sets(st.integers(0, 20)))
     def ready_gives_the_best_that_is_not_held(
         self, host: str, limit: int, holding: set[int]
     ) -> None:

@@ -1,0 +1,116 @@
+"""Drives one crawl from the command line: the loop, the signals, and what is shown meanwhile."""
+
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Callable, Coroutine
+from contextlib import AsyncExitStack
+from types import FrameType, TracebackType
+from typing import Any, NamedTuple, Self, TypeVar
+
+from crawler.cli.logs import notice
+from crawler.cli.options import LogOptions
+from crawler.cli.progress import shown
+from crawler.engine import Crawl
+from crawler.summary import Summary
+
+T = TypeVar("T")
+
+_SHOW_CURSOR = b"\x1b[?25h"
+# How often to look whether the run has begun (seconds).
+_LOOK_EVERY = 0.02
+
+
+class Outcome(NamedTuple):
+    """How a crawl ended: its summary, and the signal that stopped it, if one did."""
+
+    summary: Summary
+    signal: signal.Signals | None
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` gives, run on uvloop where there is one."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: str) -> Outcome:
+    """Run the crawl to its end, or until a signal stops it.
+
+    `resuming` or `beginning` is told once it is known which of them it is; empty says nothing.
+    """
+    async with AsyncExitStack() as stack:
+        signals = stack.enter_context(_Signals(crawl, options))
+        await stack.enter_async_context(shown(crawl, options))
+        said = asyncio.create_task(_announce(crawl, options, resuming, beginning))
+        try:
+            summary = await crawl.run()
+            await said
+        finally:
+            said.cancel()
+    return Outcome(summary, signals.received)
+
+
+async def _announce(crawl: Crawl, options: LogOptions, resuming: str, beginning: str) -> None:
+    while crawl.snapshot() is None:
+        await asyncio.sleep(_LOOK_EVERY)
+    text = resuming if crawl.resumed else beginning
+    if text:
+        notice(text, options)
+
+
+class _Signals:
+    """While entered: the first SIGINT or SIGTERM stops the crawl, the second ends the process.
+
+    Plain handlers, not the loop's: they are served also while a callback of the spider holds
+    the loop.
+    """
+
+    def __init__(self, crawl: Crawl, options: LogOptions) -> None:
+        self.received: signal.Signals | None = None
+        self._crawl = crawl
+        self._options = options
+        self._loop = asyncio.get_running_loop()
+        self._before: dict[signal.Signals, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _handle(self, number: int, _: FrameType | None) -> None:
+        if self.received is not None:
+            # What is committed is safe, and the rest was never in the file: nothing to tidy
+            # but the terminal.
+            if sys.stderr.isatty():
+                os.write(2, _SHOW_CURSOR)
+            os._exit(128 + number)
+        self.received = signal.Signals(number)
+        self._loop.call_soon_threadsafe(self._stop)
+
+    def _stop(self) -> None:
+        self._crawl.stop()
+        snapshot = self._crawl.snapshot()
+        notice(
+            f"stopping: {snapshot.in_flight if snapshot else 0} in flight get up to "
+            f"{self._crawl.settings.grace:g} s; again to stop at once",
+            self._options,
+        )

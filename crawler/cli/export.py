@@ -1,0 +1,102 @@
+"""`crawler export`: a crawl's items in a file."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from crawler.cli.crawlfile import crawl_file
+from crawler.cli.logs import notice
+from crawler.cli.options import LogOptions, db_option, log_options, spider_argument
+from crawler.errors import UsageError
+from storage.export import export as write
+from storage.reader import open_reader
+from storage.tables import item_tables, quote
+
+SUFFIXES = (".csv", ".jsonl", ".parquet")
+
+
+class _RunNumber(click.ParamType):
+    name = "run"
+
+    def convert(
+        self, value: str, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int | str:
+        if value == "all" or value.isdecimal():
+            return value if value == "all" else int(value)
+        self.fail(f"{value!r} is neither a number nor 'all'", param, ctx)
+
+
+@click.command()
+@spider_argument
+@click.option(
+    "-o",
+    "out",
+    required=True,
+    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
+    help="The file to write: .csv, .jsonl or .parquet; - is JSON Lines on standard output.",
+)
+@click.option("--table", metavar="TABLE", help="The item table, when there are several.")
+@click.option(
+    "--run", type=_RunNumber(), metavar="N|all", help="One run, or all. [default: the last]"
+)
+@db_option
+@log_options
+@click.pass_obj
+def export(
+    options: LogOptions,
+    name: str,
+    out: Path,
+    table: str | None,
+    run: int | Literal["all"] | None,
+    db: Path | None,
+) -> None:
+    """Write a crawl's items to a CSV, JSON Lines or Parquet file.
+
+    Any number of items takes the same memory; the file appears when it is complete. It works
+    while the crawl runs. JSON Lines takes all tables at once, the others one.
+
+    \b
+    Example:
+      crawler export books -o books.csv
+    """
+    if str(out) != "-":
+        check_suffix(out)
+    with crawl_file(name, db) as file:
+        chosen = run if run is not None else file.run()
+        path, spider = file.path, file.spider
+    rows = export_items(path, out, spider, run=chosen, table=table)
+    if str(out) != "-":
+        notice(f"wrote {rows:,} rows to {out}", options)
+
+
+def check_suffix(out: Path) -> None:
+    """Raise `UsageError` for a file that is of no format we can write."""
+    if out.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"cannot export to {out}: name it {', '.join(SUFFIXES)}")
+    if not out.resolve().parent.is_dir():
+        raise UsageError(f"cannot export to {out}: there is no directory {out.resolve().parent}")
+
+
+def export_items(
+    db: Path, out: Path, spider: str, *, run: int | Literal["all"], table: str | None = None
+) -> int:
+    """Write the items of a run and return how many; a table that is the only one is chosen."""
+    if table is None and out.suffix.lower() in (".csv", ".parquet"):
+        with closing(open_reader(db)) as connection:
+            table = _only_table(connection, run)
+    return write(db, out, table=table, run=run)
+
+
+def _only_table(connection: sqlite3.Connection, run: int | Literal["all"]) -> str | None:
+    """Return the table that alone has items of the run, so that nobody needs to name it."""
+    filled = [
+        name
+        for name in item_tables(connection)
+        if connection.execute(
+            f"SELECT 1 FROM {quote(name)} WHERE ?1 = 'all' OR _run = ?1 LIMIT 1", (run,)
+        ).fetchone()
+    ]
+    return filled[0] if len(filled) == 1 else None

@@ -1,0 +1,140 @@
+"""`crawler run`: runs a spider, shows how it goes, and says what came of it."""
+
+import json
+import shlex
+from contextlib import closing
+from pathlib import Path
+
+import click
+
+from crawler.cli.drive import Outcome, drive, run_loop
+from crawler.cli.export import check_suffix, export_items
+from crawler.cli.logs import configure, notice
+from crawler.cli.options import (
+    LogOptions,
+    db_option,
+    log_options,
+    pairs_option,
+    settings_option,
+    spider_argument,
+)
+from crawler.cli.summary import print_summary
+from crawler.engine import Crawl
+from crawler.loading import config_for, load_spider
+from storage import StoreError
+from storage.frontier import count
+from storage.reader import open_reader
+from storage.report import last_run
+
+
+@click.command()
+@spider_argument
+@db_option
+@pairs_option(
+    "-a", "arguments", text="Give the spider an argument, as in -a tag=poetry; may be repeated."
+)
+@settings_option
+@click.option("--fresh", is_flag=True, help="Abandon an unfinished run and start a new one.")
+@click.option(
+    "--json", "as_json", is_flag=True, help="Print the summary as one JSON object, last of all."
+)
+@click.option(
+    "-o",
+    "out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="Write the run's items to this .csv, .jsonl or .parquet file at the end.",
+)
+@log_options
+@click.pass_obj
+def run(
+    options: LogOptions,
+    name: str,
+    db: Path | None,
+    arguments: dict[str, str],
+    overrides: dict[str, str],
+    fresh: bool,
+    as_json: bool,
+    out: Path | None,
+) -> int:
+    """Run a spider, or go on with its unfinished run.
+
+    NAME is the name of a spider in ./spiders, or path/to/file.py[:Class]. Ctrl-C stops in good
+    order, and the same command goes on from there.
+
+    \b
+    Example:
+      crawler run books -a category=poetry --set delay=0.5 -o books.csv
+    """
+    if out is not None:
+        check_suffix(out)
+    configure(options)
+    crawl = Crawl(
+        load_spider(name),
+        db=db,
+        fresh=fresh,
+        arguments=arguments,
+        config=config_for(name),
+        overrides=overrides,
+    )
+    resuming, beginning = _earlier(crawl.path, crawl.spider_class.name)
+    outcome = run_loop(drive(crawl, options, resuming=resuming, beginning=beginning))
+    summary = outcome.summary
+    if as_json:
+        click.echo(json.dumps(summary.as_json()))
+    else:
+        print_summary(summary, name, db)
+    if summary.finish != "finished":
+        again = _again(name, db, arguments, overrides, out)
+        why = "stopped" if summary.finish == "stopped" else "a limit was reached"
+        notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
+    if out is not None:
+        rows = export_items(summary.db, out, summary.spider, run=summary.run)
+        notice(f"wrote {rows:,} rows to {out}", options)
+    return status_of(outcome)
+
+
+def status_of(outcome: Outcome) -> int:
+    """Return the exit status for a crawl that came to its end."""
+    if outcome.summary.finish == "stopped" and outcome.signal is not None:
+        return 128 + outcome.signal
+    return 1 if outcome.summary.all_starts_failed else 0
+
+
+def _earlier(path: Path, spider: str) -> tuple[str, str]:
+    """Return what to say when the spider's last run in the file goes on, or is followed."""
+    if not path.is_file():
+        return "", ""
+    try:
+        with closing(open_reader(path)) as connection:
+            number = last_run(connection, spider)
+            (finish,) = connection.execute(
+                "SELECT finish FROM crawl_run WHERE id = ?", (number,)
+            ).fetchone()
+            totals = count(connection, number)
+    except StoreError:
+        return "", ""  # whatever it is, the run itself will meet it and say so
+    numbers = f"{totals.done:,} done, {totals.queued:,} queued"
+    was = "is finished" if finish == "finished" else f"is left with {totals.queued:,} queued"
+    return (
+        f"resuming run {number} of {spider}: {numbers}",
+        f"run {number} of {spider} {was}: starting a new run",
+    )
+
+
+def _again(
+    name: str,
+    db: Path | None,
+    arguments: dict[str, str],
+    overrides: dict[str, str],
+    out: Path | None,
+) -> str:
+    command = ["crawler", "run", name]
+    if db is not None:
+        command += ["--db", str(db)]
+    for key, value in arguments.items():
+        command += ["-a", f"{key}={value}"]
+    for key, value in overrides.items():
+        command += ["--set", f"{key}={value}"]
+    if out is not None:
+        command += ["-o", str(out)]
+    return shlex.join(command)
