@@ -28,12 +28,16 @@ from crawler.settings import Settings, load_settings
 from crawler.spider import Spider, item_models
 from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
+from crawler.watchdog import Watchdog
 from crawler.worker import Worker
 from storage import Store, StoreError, open_store
 from storage.columns import table_of
 from storage.records import Committed, Finish, Run, Table, Visit
 
 log = get_logger("crawler.engine")
+
+# An event loop that stands still for so long (seconds) is worth a line in the log.
+_BLOCKED_AFTER = 5.0
 
 
 @dataclass(slots=True)
@@ -192,7 +196,8 @@ class Crawl:
                 self._stop,
             )
             try:
-                await house.run()
+                async with Watchdog(_BLOCKED_AFTER):
+                    await house.run()
             except BaseExceptionGroup as group:
                 raise _cause(group) from group
             finally:
@@ -244,7 +249,7 @@ class _House:
             concurrency=settings.concurrency,
         )
         spider._fetch = door.fetch_now
-        self._worker = Worker(spider, door.fetch, courtesy, self._discovery, models)
+        self._worker = Worker(spider, door.fetch, courtesy, self._discovery, models, settings)
         self._committer = Committer(
             store,
             run,

@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     max_body: int = Field(
         10 * 1024 * 1024, ge=1, description="Bytes of a page, decoded; larger ones fail."
     )
+    max_results: int = Field(
+        100_000, ge=1, description="Items and requests of one page; a page with more fails."
+    )
+    callback_timeout: float = Field(
+        300.0, gt=0, description="Seconds for a callback; a page that takes longer fails."
+    )
     allow_private: list[str] = Field(
         [],
         description="Private or loopback hosts that may be fetched besides the start URLs': "

@@ -3,14 +3,15 @@
 import asyncio
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from crawler.callbacks import PAUSE_EVERY, callback_of, outputs
+from crawler.callbacks import CallbackError, callback_of, run_callback
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, RetryLater
+from crawler.harvest import Harvest
 from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware import Handler
@@ -18,10 +19,10 @@ from crawler.request import Request, from_record
 from crawler.response import Response
 from crawler.rulebook import Verdict
 from crawler.scheduler import FetchJob, Job, RobotsJob
+from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.url import canonical, fingerprint
-from storage.columns import row_of
-from storage.records import NewRequest, QueuedRequest, Timings, Visit
+from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
 
@@ -39,11 +40,13 @@ class Worker:
         courtesy: Courtesy,
         discovery: Discovery,
         models: Mapping[str, type[BaseModel]],
+        settings: Settings,
     ) -> None:
         self._spider = spider
         self._handler = handler
         self._house = courtesy
         self._models = models
+        self._settings = settings
         self._discovery = discovery
         self._handled = frozenset(spider.handle_status)
 
@@ -89,7 +92,7 @@ class Worker:
                 await self._parse(outcome, row, visit)
             elif outcome is not None:
                 await self._fail(outcome, row, visit)
-        except Exception as error:  # noqa: BLE001 (a spider may raise anything; its page fails)
+        except (Exception, SystemExit) as error:  # noqa: BLE001 (a spider may raise anything)
             self._spider_error(visit, error, request.url)
         visit.timings = _timings(request)
         return visit
@@ -133,7 +136,7 @@ class Worker:
         request = response.request
         callback = callback_of(self._spider, request.callback)
         started = time.perf_counter()
-        await self._collect(callback(response, **request.cb_kwargs), response.url, row, visit)
+        await self._collect(callback, (response,), request.cb_kwargs, response.url, row, visit)
         request.phases.parse = time.perf_counter() - started
         visit.state, visit.reason = "done", None
         if response.redirects:
@@ -144,35 +147,33 @@ class Worker:
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:
             errback = callback_of(self._spider, failure.request.errback)
-            await self._collect(errback(failure), failure.request.url, row, visit)
+            await self._collect(errback, (failure,), {}, failure.request.url, row, visit)
 
-    async def _collect(self, result: Any, url: str, row: QueuedRequest, visit: Visit) -> None:
-        """Turn what the callback yields into the visit's items and requests, as plain rows."""
-        position = 0
-        found: dict[int, NewRequest] = {}
-        async for output in outputs(result):
-            position += 1
-            if isinstance(output, Request):
-                record = self._discovery.record(output, row, position)
-                if record is not None:
-                    found.setdefault(record.fingerprint, record)
-            elif isinstance(output, BaseModel | dict):
-                visit.items.append(row_of(output, url))
-            elif output is not None:
-                raise TypeError(
-                    f"a callback yields items, dicts and Requests, not {type(output).__name__}"
-                )
-            if not position % PAUSE_EVERY:
-                await asyncio.sleep(0)
-        visit.requests.extend(found.values())
+    async def _collect(
+        self,
+        method: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        url: str,
+        row: QueuedRequest,
+        visit: Visit,
+    ) -> None:
+        harvest = Harvest(self._discovery, row, url)
+        await run_callback(
+            method(*arguments, **keywords),
+            harvest.take,
+            timeout=self._settings.callback_timeout,
+            most=self._settings.max_results,
+        )
+        visit.items, visit.requests = harvest.items, harvest.requests
 
-    def _spider_error(self, visit: Visit, error: Exception, url: str) -> None:
+    def _spider_error(self, visit: Visit, error: BaseException, url: str) -> None:
         """The page fails as a whole: none of its items and links are kept."""
         visit.state = "failed"
-        visit.reason = "spider_error"
+        visit.reason = error.reason if isinstance(error, CallbackError) else "spider_error"
         visit.error = traceback.format_exc()
         visit.items, visit.requests = [], []
-        log.error("spider_error", url=url, error=repr(error))
+        log.error(visit.reason, url=url, error=repr(error))
 
 
 def _timings(request: Request) -> Timings:

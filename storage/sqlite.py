@@ -12,6 +12,7 @@ import aiosqlite
 
 from storage import frontier
 from storage.errors import StoreError
+from storage.health import check_filesystem, check_whole, damaged
 from storage.lock import FileLock
 from storage.records import (
     Committed,
@@ -65,13 +66,14 @@ class SqliteStore:
     async def __aenter__(self) -> Self:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            check_filesystem(self.path)
             self._lock.acquire()
         except OSError as error:
             raise StoreError(f"cannot write beside {self.path}: {error.strerror}") from error
         try:
             self._thread = DatabaseThread(self._connect, iter_chunk_size=64)
             await self._thread
-            await self._run(partial(prepare, path=str(self.path)))
+            await self._run(self._prepare)
         except BaseException as error:
             await self._close()
             if isinstance(error, sqlite3.Error):
@@ -91,6 +93,10 @@ class SqliteStore:
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        prepare(connection, str(self.path))
+        check_whole(connection, self.path)
 
     async def _close(self) -> None:
         thread, self._thread = self._thread, None
@@ -117,7 +123,7 @@ class SqliteStore:
         if "disk is full" in text:
             return StoreError(f"the disk of {self.path} is full: make room, then run again")
         if "malformed" in text:
-            return StoreError(f"{self.path} is damaged ({text}): restore it from a copy")
+            return StoreError(damaged(self.path, text))
         return StoreError(f"{self.path} cannot be used: {text}")
 
     # ── runs ────────────────────────────────────────────────────────────────────────────

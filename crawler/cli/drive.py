@@ -61,7 +61,7 @@ async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: 
 
 
 async def _announce(crawl: Crawl, options: LogOptions, resuming: str, beginning: str) -> None:
-    while crawl.snapshot() is None:
+    while crawl.snapshot() is None:  # noqa: ASYNC110 (the engine has no event for it)
         await asyncio.sleep(_LOOK_EVERY)
     text = resuming if crawl.resumed else beginning
     if text:

@@ -18,15 +18,14 @@ from storage.tables import item_tables, quote
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
-class _RunNumber(click.ParamType):
-    name = "run"
-
-    def convert(
-        self, value: str, param: click.Parameter | None, ctx: click.Context | None
-    ) -> int | str:
-        if value == "all" or value.isdecimal():
-            return value if value == "all" else int(value)
-        self.fail(f"{value!r} is neither a number nor 'all'", param, ctx)
+def _run_number(
+    ctx: click.Context, parameter: click.Parameter, value: str | None
+) -> int | Literal["all"] | None:
+    if value is None or value == "all":
+        return "all" if value else None
+    if not value.isdecimal():
+        raise click.BadParameter(f"{value!r} is neither a number nor 'all'", ctx, parameter)
+    return int(value)
 
 
 @click.command()
@@ -40,7 +39,7 @@ class _RunNumber(click.ParamType):
 )
 @click.option("--table", metavar="TABLE", help="The item table, when there are several.")
 @click.option(
-    "--run", type=_RunNumber(), metavar="N|all", help="One run, or all. [default: the last]"
+    "--run", callback=_run_number, metavar="N|all", help="One run, or all. [default: the last]"
 )
 @db_option
 @log_options
@@ -69,7 +68,12 @@ def export(
         path, spider = file.path, file.spider
     rows = export_items(path, out, spider, run=chosen, table=table)
     if str(out) != "-":
-        notice(f"wrote {rows:,} rows to {out}", options)
+        notice(told(rows, out), options)
+
+
+def told(rows: int, out: Path) -> str:
+    """Return the line that tells of a file with so many rows."""
+    return f"wrote {rows:,} row{'' if rows == 1 else 's'} to {out}"
 
 
 def check_suffix(out: Path) -> None:

@@ -65,6 +65,8 @@ class PageFetcher:
             return
         verdict = await self._rulebook.learn(origin_of(url))
         if verdict.rules is None:
+            if not verdict.failed:
+                raise DropRequest(f"{verdict.reason}: {url}")
             detail = f"robots.txt of {origin_of(url)} (--set robots=false goes without)"
             raise FetchError(verdict.reason, detail)
         if not self._rulebook.allows(verdict, url):

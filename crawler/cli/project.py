@@ -106,9 +106,7 @@ def new(name: str, url: str) -> None:
     spiders, _ = find_spiders()
     taken = next((source for source in spiders if source.name == name), None)
     if taken is not None:
-        raise UsageError(
-            f"there is a spider {name!r} already, in {taken.path}: choose another name"
-        )
+        raise UsageError(f"spider {name!r} is in {taken.path} already: choose another name")
     path = SPIDERS / f"{name.replace('-', '_')}.py"
     _write({path: _spider_text(name, address)})
     click.echo(f"wrote {path}; run it with: crawler run {name}")

@@ -110,7 +110,7 @@ def _tables(connection: sqlite3.Connection) -> list[tuple[str, int]]:
         )
     ]
     items = item_tables(connection)
-    ranks = {name: 0 for name in items} | {f"latest_{name}": 1 for name in items}
+    ranks = dict.fromkeys(items, 0) | {f"latest_{name}": 1 for name in items}
 
     def rank(name: str) -> int:
         return ranks.get(name, 2 if name.startswith("crawl_") else 3)

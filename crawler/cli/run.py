@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from crawler.cli.drive import Outcome, drive, run_loop
-from crawler.cli.export import check_suffix, export_items
+from crawler.cli.export import check_suffix, export_items, told
 from crawler.cli.logs import configure, notice
 from crawler.cli.options import (
     LogOptions,
@@ -89,7 +89,12 @@ def run(
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
     if out is not None:
         rows = export_items(summary.db, out, summary.spider, run=summary.run)
-        notice(f"wrote {rows:,} rows to {out}", options)
+        notice(told(rows, out), options)
+    if summary.all_starts_failed:
+        notice(
+            f"crawler: error: every start URL failed: {_errors_command(name, db)} shows why",
+            options,
+        )
     return status_of(outcome)
 
 
@@ -119,6 +124,11 @@ def _earlier(path: Path, spider: str) -> tuple[str, str]:
         f"resuming run {number} of {spider}: {numbers}",
         f"run {number} of {spider} {was}: starting a new run",
     )
+
+
+def _errors_command(name: str, db: Path | None) -> str:
+    where = [] if db is None else ["--db", str(db)]
+    return shlex.join(["crawler", "status", name, *where, "--errors"])
 
 
 def _again(

@@ -4,6 +4,7 @@ import ast
 import asyncio
 import code
 import sys
+from importlib import import_module
 from typing import Any
 
 import click
@@ -78,11 +79,11 @@ def _names(runner: asyncio.Runner, pages: PageFetcher, url: str) -> dict[str, An
 def _prompt(names: dict[str, Any]) -> None:
     banner = _BANNER.format(response=names["response"])
     try:
-        from IPython import embed
+        ipython = import_module("IPython")
     except ImportError:
         _plain_prompt(names, banner)
     else:
-        embed(user_ns=names, banner1=banner, colors="neutral")
+        ipython.embed(user_ns=names, banner1=banner, colors="neutral")
 
 
 def _plain_prompt(names: dict[str, Any], banner: str) -> None:

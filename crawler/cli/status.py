@@ -14,14 +14,20 @@ from crawler.cli.logs import printable
 from crawler.cli.options import db_option, log_options, spider_argument
 from crawler.cli.summary import print_items, print_latency, print_pages
 from storage.records import ErrorReport, Report
-from storage.report import errors, hosts, report
+from storage.report import hosts, report
 
 
 @click.command()
 @spider_argument
 @db_option
 @click.option("--errors", "with_errors", is_flag=True, help="The latest failures, with tracebacks.")
-@click.option("--limit", default=10, show_default=True, help="How many failures --errors shows.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="How many failures --errors shows.",
+)
 @click.option("--run", "number", type=int, metavar="N", help="Another run than the last.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 @log_options
@@ -46,7 +52,7 @@ def status(
         file.connection.execute("BEGIN")  # one moment of the crawl, over all queries
         run = file.run(number)
         found = report(file.connection, run)
-        failures = errors(file.connection, run, limit) if with_errors else []
+        failures = _failures(file.connection, run, limit) if with_errors else []
         if as_json:
             click.echo(json.dumps(_as_json(file, found, failures, with_errors)))
         elif with_errors:
@@ -94,8 +100,21 @@ def _as_json(
 
 def _runs(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
     return connection.execute(
-        "SELECT id, spider, started_at, finished_at, finish FROM crawl_run ORDER BY id DESC LIMIT 20"
+        "SELECT id, spider, started_at, finished_at, finish FROM crawl_run "
+        "ORDER BY id DESC LIMIT 20"
     ).fetchall()
+
+
+def _failures(connection: sqlite3.Connection, run: int, limit: int) -> list[ErrorReport]:
+    """Return the latest failed requests, newest first; some have no more to say than why."""
+    return [
+        ErrorReport(*row)
+        for row in connection.execute(
+            "SELECT url, coalesce(reason, ''), coalesce(error, '') FROM crawl_request "
+            "WHERE run = ? AND state = 'failed' ORDER BY finished_at DESC, id DESC LIMIT ?",
+            (run, limit),
+        )
+    ]
 
 
 def _print(file: CrawlFile, found: Report) -> None:
@@ -155,7 +174,8 @@ def _writer(path: Path) -> int | None:
 def _print_errors(failures: list[ErrorReport]) -> None:
     out = show.console()
     if not failures:
-        show.line(out, "no failed request has left a text")
+        show.line(out, "no request has failed")
     for failure in failures:
         show.heading(out, f"{failure.reason}  {printable(failure.url)}")
-        show.line(out, printable(failure.error.rstrip()))
+        if failure.error:
+            show.line(out, printable(failure.error.rstrip()))

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF012 - spiders are written here as their users write them
 """What a spider's methods may look like, what they may yield, and what their mistakes cost."""
 
 import asyncio
@@ -502,6 +503,41 @@ async def test_a_callback_that_raises_keeps_nothing_of_its_page_and_the_crawl_go
     assert error.startswith("Traceback")
     assert "no such thing" in error
     assert "test_callbacks.py" in error
+
+
+async def test_a_callback_that_lets_a_cancellation_of_its_own_escape_costs_its_page(crawl, rows):
+    async with serve({"/bad": PAGE, "/good": NEXT}) as site:
+
+        class Cancelling(Spider):
+            name = "cancelling"
+            start_urls = [f"{site.url}bad", f"{site.url}good"]
+
+            async def parse(self, response):
+                if "bad" in response.url:
+                    helper = asyncio.ensure_future(asyncio.sleep(60))
+                    helper.cancel()
+                    await helper
+
+        async with asyncio.timeout(10):
+            result = await crawl(Cancelling)
+    assert rows(STATES) == [("failed", "spider_error"), ("done", None)]
+    assert result.finish == "finished"
+
+
+async def test_headers_that_cannot_be_sent_cost_their_request_only(crawl, rows):
+    async with serve({"/": PAGE}) as site:
+
+        class Smuggling(Spider):
+            name = "smuggling"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                yield response.follow("/next", headers={"X": "a\r\nY: b"})
+
+        result = await crawl(Smuggling)
+        assert site.hits["/next"] == 0
+    assert rows(STATES) == [("done", None), ("failed", "bad_request")]
+    assert result.finish == "finished"
 
 
 @pytest.mark.parametrize("wrong", [7, "text", b"bytes", ["list"], object()], ids=repr)

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF012 - spiders are written here as their users write them
 """What a request is made of, and how requests find their way through the frontier."""
 
 import json
@@ -324,6 +325,22 @@ async def test_higher_priority_goes_first_within_a_host(crawl):
         await crawl(Ordered, concurrency=1)
         order = [path for _, path in site.arrivals if path.startswith("/p")]
     assert order == ["/p10", "/p5", "/p5", "/p0", "/p-5"]
+
+
+async def test_a_request_of_higher_priority_overtakes_those_that_wait_already(crawl):
+    async with serve({}) as site:
+
+        class Urgent(Quiet):
+            start_urls = [f"{site.url}{number}" for number in range(100)]
+            handle_status = [404]
+
+            def parse(self, response):
+                if response.url.endswith("/0"):
+                    yield response.follow("/urgent", priority=1)
+
+        await crawl(Urgent, concurrency=1)
+        order = [path for _, path in site.arrivals]
+    assert order.index("/urgent") < 50
 
 
 async def test_requests_of_one_priority_go_in_the_order_they_were_found(crawl):

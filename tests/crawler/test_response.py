@@ -1,3 +1,4 @@
+# ruff: noqa: RUF012 - spiders are written here as their users write them
 """What came back: its text, its links, and what the fetcher makes of bodies and redirects."""
 
 import asyncio
@@ -118,7 +119,9 @@ def test_xpath_is_empty_too_on_a_page_that_is_not_html():
     assert response.xpath("//a") == []
 
 
-@pytest.mark.parametrize("kind", ["text/html", "application/xhtml+xml", "text/xml", "image/svg+xml"])
+@pytest.mark.parametrize(
+    "kind", ["text/html", "application/xhtml+xml", "text/xml", "image/svg+xml"]
+)
 def test_html_and_xml_have_selections(kind):
     assert page("<a href=/x>x</a>", **{"Content-Type": kind}).css("a::text").get() == "x"
 
@@ -276,7 +279,11 @@ def chunked(body: bytes) -> tuple[int, dict[str, str], bytes]:
         (200, {**HTML, "Content-Length": "1000000000"}, "only the beginning"),
         chunked(b"x" * 5000),
         (200, {**HTML, "Content-Encoding": "gzip"}, gzip.compress(b"x" * 5000)),
-        (200, {**HTML, "Content-Encoding": "gzip, gzip"}, gzip.compress(gzip.compress(b"x" * 5000))),
+        (
+            200,
+            {**HTML, "Content-Encoding": "gzip, gzip"},
+            gzip.compress(gzip.compress(b"x" * 5000)),
+        ),
     ],
     ids=["announced", "streamed", "gzip bomb", "bomb in a bomb"],
 )

@@ -142,7 +142,7 @@ async def _refused(path: Path, match: str) -> None:
     assert [beside.name for beside in path.parent.iterdir() if beside != path] == []
 
 
-@pytest.mark.parametrize("content", [b"x", b"not a database\n" * 1000, b"SQLite format 4\0" * 99])
+@pytest.mark.parametrize("content", [b"hello\n", b"not a database\n" * 1000, b"SQLite format 4\0" * 99])
 async def test_a_file_that_is_not_sqlite_is_left_as_it_is(path: Path, content: bytes) -> None:
     path.write_bytes(content)
     await _refused(path, r"not an SQLite file: choose another --db")

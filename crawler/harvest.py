@@ -1,0 +1,48 @@
+"""What a page yields, as plain rows: the items and requests of its visit."""
+
+from typing import Any
+
+from pydantic import BaseModel
+
+from crawler.links import Discovery
+from crawler.request import Request
+from storage.columns import row_of
+from storage.records import ItemRow, NewRequest, QueuedRequest
+
+
+class Harvest:
+    """Takes what the callback of one page yields, in order.
+
+    Rows are made at once, so that what the spider does with an item afterwards changes nothing.
+    """
+
+    def __init__(self, discovery: Discovery, row: QueuedRequest, url: str) -> None:
+        self.items: list[ItemRow] = []
+        self._discovery = discovery
+        self._row = row
+        self._url = url
+        self._position = 0
+        self._requests: dict[int, NewRequest] = {}
+
+    @property
+    def requests(self) -> list[NewRequest]:
+        """The requests found, each once."""
+        return list(self._requests.values())
+
+    def take(self, output: Any) -> None:
+        """Take one result.
+
+        Raises `TypeError` for what a callback does not yield, and `ValueError` for an item or a
+        request that cannot be stored.
+        """
+        self._position += 1
+        if isinstance(output, Request):
+            record = self._discovery.record(output, self._row, self._position)
+            if record is not None:
+                self._requests.setdefault(record.fingerprint, record)
+        elif isinstance(output, BaseModel | dict):
+            self.items.append(row_of(output, self._url))
+        elif output is not None:
+            raise TypeError(
+                f"a callback yields items, dicts and Requests, not {type(output).__name__}"
+            )

@@ -1,0 +1,73 @@
+"""Whether a crawl file can be trusted: where it lies, and whether it is whole."""
+
+import sqlite3
+from pathlib import Path
+
+from storage.errors import StoreError
+
+# A write-ahead log needs shared memory between processes, which these do not have
+# (https://sqlite.org/wal.html): two writers could corrupt the file without a word.
+_NETWORK = frozenset(
+    {
+        "afs",
+        "beegfs",
+        "ceph",
+        "cifs",
+        "fuse.glusterfs",
+        "fuse.s3fs",
+        "fuse.sshfs",
+        "lustre",
+        "ncpfs",
+        "nfs",
+        "nfs4",
+        "smb3",
+        "smbfs",
+    }
+)
+# Reading the whole of a larger file would delay every start; it is checked after a crash only.
+_SMALL = 64 * 1024 * 1024
+
+
+def check_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
+    """Raise `StoreError` when `path` is on a network file system (known on Linux only)."""
+    kind = filesystem_of(path, mounts)
+    if kind in _NETWORK:
+        raise StoreError(
+            f"{path} is on a network file system ({kind}), where SQLite cannot keep it safe: "
+            "choose a --db on a local disk"
+        )
+
+
+def filesystem_of(path: Path, mounts: Path) -> str | None:
+    """Return the type of the file system that holds `path`, by the longest mount point."""
+    try:
+        lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return None
+    place = path.absolute().parent.resolve()
+    found: tuple[str, str | None] = ("", None)
+    for line in lines:
+        _, point, kind, *_ = line.split(" ", 3)
+        point = point.replace("\\040", " ")
+        if place.is_relative_to(point) and len(point) >= len(found[0]):
+            found = (point, kind)
+    return found[1]
+
+
+def check_whole(connection: sqlite3.Connection, path: Path) -> None:
+    """Raise `StoreError` when the file is damaged, saying how to save what can be saved."""
+    unfinished = connection.execute("SELECT 1 FROM crawl_run WHERE finish IS NULL").fetchone()
+    if path.stat().st_size > _SMALL and not unfinished:
+        return
+    (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if verdict != "ok":
+        raise StoreError(damaged(path, str(verdict)))
+
+
+def damaged(path: Path, what: str) -> str:
+    """Return the line that says so, and what to do about it."""
+    what = " ".join(what.split())[:200]
+    return (
+        f"{path} is damaged ({what}): restore a backup, or save what can be read with "
+        f"`sqlite3 {path} .recover | sqlite3 recovered.db`"
+    )

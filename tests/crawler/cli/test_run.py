@@ -1,0 +1,284 @@
+"""`crawler run`: what it shows, what it leaves, and how it ends."""
+
+import asyncio
+import json
+import os
+import pty
+import sys
+from typing import Any
+
+import pytest
+
+from tests.crawler.cli.project import ENVIRONMENT, Project, page, shop_pages
+from tests.site import serve
+
+
+async def test_a_finished_run_ends_with_0_and_a_summary(project: Project) -> None:
+    async with serve(shop_pages(9)) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop")
+    assert result.status == 0
+    assert "shop, run 1: finished" in result.out
+    assert "10 done, 0 failed" in result.out
+    assert "9 of 10     90%" in result.out  # the price
+    for phase in ("queue", "ttfb", "body", "parse", "elapsed"):
+        assert phase in result.out
+    assert "crawler query shop 'SELECT * FROM latest_page LIMIT 5'" in result.out
+    assert "crawler export shop -o shop.csv" in result.out
+    assert "\x1b" not in result.out
+
+
+async def test_the_commands_to_try_next_work(project: Project) -> None:
+    async with serve(shop_pages(3)) as site:
+        project.shop(site.url)
+        first = await project.crawler("run", "spiders/shop.py", "--db", "my crawl.db")
+    commands = [line.strip() for line in first.out.splitlines() if line.startswith("  crawler ")]
+    assert len(commands) == 2
+    for command in commands:
+        process = await asyncio.create_subprocess_shell(
+            command.replace("crawler", f"{sys.executable} -m crawler", 1),
+            cwd=project.path,
+            env=ENVIRONMENT,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        assert await process.wait() == 0, command
+    assert (project.path / "shop.csv").is_file()
+
+
+async def test_json_is_the_last_line_and_logs_go_elsewhere(project: Project) -> None:
+    async with serve(shop_pages(3)) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "--json", "--log-format", "json")
+    assert len(result.out.splitlines()) == 1
+    expected = {"spider": "shop", "run": 1, "finish": "finished", "done": 4, "failed": 0}
+    expected |= {"skipped": 0, "queued": 0, "items": 4, "db": "data/shop.db"}
+    assert expected.items() <= result.json.items()
+    assert result.json["seconds"] > 0
+    logged = [json.loads(line) for line in result.err.splitlines()]
+    assert len(logged) == 4
+    for entry in logged:
+        assert list(entry)[:4] == ["timestamp", "level", "logger", "event"]
+        assert entry["event"].startswith("got http://127.0.0.1:")
+        assert (entry["level"], entry["spider"]) == ("info", "shop")
+        assert entry["size"] > 0
+
+
+async def test_log_options_may_stand_before_or_after_the_command(project: Project) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        before = await project.crawler("--log-level", "warning", "run", "shop")
+        after = await project.crawler("run", "shop", "--fresh", "--log-level", "warning")
+    assert "got http" not in before.err + after.err
+
+
+async def test_arguments_and_settings_reach_the_spider(project: Project) -> None:
+    async with serve(shop_pages(5)) as site:
+        project.shop("http://127.0.0.1:1/")
+        result = await project.crawler(
+            *("run", "shop", "--json", "-a", f"start_urls={site.url}"), "--set", "retries=0"
+        )
+        # Text is a sequence too: the spider must take its argument apart itself.
+        assert result.status == 2
+        project.write("config.toml", "max_depth = 0\n")
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "--json", "--fresh")
+    assert (result.json["done"], result.json["skipped"]) == (1, 5)
+
+
+async def test_items_are_exported_at_the_end(project: Project) -> None:
+    async with serve(shop_pages(3)) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "-o", "pages.jsonl")
+    assert result.status == 0
+    assert "wrote 4 rows to pages.jsonl" in result.err
+    records = [json.loads(line) for line in (project.path / "pages.jsonl").read_text().splitlines()]
+    assert {record["title"] for record in records} == {f"page {n}" for n in range(4)}
+
+
+async def test_a_wrong_suffix_is_told_before_anything_is_fetched(project: Project) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "-o", "pages.xlsx")
+        assert not site.hits
+    assert "cannot export to pages.xlsx: name it .csv, .jsonl, .parquet" in result.error
+    assert result.status == 2
+
+
+async def test_a_limit_ends_with_0_and_says_how_to_go_on(project: Project) -> None:
+    async with serve(shop_pages(30)) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "--set", "max_pages=5", "--set", "retries=0")
+        again = "crawler run shop --set max_pages=5 --set retries=0"
+        assert result.status == 0
+        assert f"go on with: {again}" in result.err
+        second = await project.crawler("run", "shop", "--json")
+    assert "resuming run 1 of shop: " in second.err
+    assert second.json["done"] == 31
+
+
+async def test_a_new_run_after_a_finished_one_is_told(project: Project) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        await project.crawler("run", "shop")
+        result = await project.crawler("run", "shop", "--json")
+    assert "run 1 of shop is finished: starting a new run" in result.err
+    assert result.json["run"] == 2
+
+
+async def test_1_when_every_start_url_failed(project: Project) -> None:
+    async with serve({}) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "--json")
+    assert result.status == 1
+    assert (result.json["finish"], result.json["failed"]) == ("finished", 1)
+    assert "every start URL failed" in result.err
+
+
+BROKEN = {
+    "it raises in start": "async def start(self):\n        raise KeyError('x')\n        yield",
+    "it raises in closed": "def closed(self, reason):\n        raise KeyError('x')",
+}
+
+
+@pytest.mark.parametrize("method", BROKEN.values(), ids=BROKEN)
+async def test_1_when_the_run_itself_failed(project: Project, method: str) -> None:
+    text = f"from crawler import Spider\n\nclass Bad(Spider):\n    name = 'bad'\n    {method}\n"
+    project.write("spiders/bad.py", text)
+    result = await project.crawler("--log-level", "error", "run", "bad")
+    assert "KeyError: 'x' (run again with -v to see where)" in result.error
+    assert result.status == 1
+    assert project.rows("SELECT finish FROM crawl_run", "data/bad.db") == [("failed",)]
+    verbose = await project.crawler("run", "bad", "-v")
+    assert "Traceback" in verbose.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["run", "shpo"], "no spider 'shpo' in spiders/: did you mean 'shop'?"),
+        (["run", "nowhere.py"], "there is no file nowhere.py"),
+        (["run", "shop", "--set", "concurency=3"], "did you mean 'concurrency'"),
+        (["run", "shop", "--set", "concurrency=many"], "concurrency"),
+        (["run", "shop", "-a", "parse=1"], "'parse'"),
+        (["run", "shop", "--db", "."], "is a directory"),
+        (["fetch", "example.com"], "did you mean https://example.com ?"),
+        (["fetch", "ftp://example.com/"], "is not an http or https URL"),
+        (["shell", "http://[/"], "crawler: error: "),
+        (["status", "shop"], "data/shop.db does not exist: run the spider first"),
+        (["query", "nothing"], "no spider 'nothing' in spiders/"),
+        (["export", "shop", "-o", "x.csv"], "data/shop.db does not exist"),
+    ],
+)
+def test_what_cannot_be_is_one_line_and_status_2(
+    project: Project, arguments: list[str], said: str
+) -> None:
+    project.shop("http://127.0.0.1:1/")
+    result = project.here(*arguments)
+    assert said in result.error
+    assert result.status == 2
+    assert not (project.path / "data").exists()
+
+
+async def test_2_for_an_environment_that_sets_nonsense(project: Project) -> None:
+    project.shop("http://127.0.0.1:1/")
+    result = await project.crawler("run", "shop", CRAWLER_CONCURENCY="3")
+    assert "concurency" in result.error
+    assert result.status == 2
+
+
+async def test_2_for_other_arguments_than_those_of_the_unfinished_run(project: Project) -> None:
+    async with serve(shop_pages(9)) as site:
+        project.shop(site.url)
+        await project.crawler("run", "shop", "-a", "tag=a", "--set", "max_pages=1")
+        result = await project.crawler("run", "shop", "-a", "tag=b")
+        assert "run 1 of shop is unfinished and was begun with -a tag=a" in result.error
+        assert result.status == 2
+        fresh = await project.crawler("run", "shop", "-a", "tag=b", "--fresh", "--json")
+    assert "run 1 of shop is left with" in fresh.err
+    assert (fresh.status, fresh.json["run"]) == (0, 2)
+
+
+async def test_75_when_another_run_holds_the_file(project: Project) -> None:
+    gate = asyncio.Event()
+
+    async def hold(_: Any) -> str:
+        await gate.wait()
+        return page(1)
+
+    async with serve({"/": page(0, "/1"), "/1": hold}) as site:
+        project.shop(site.url)
+        first = await project.start("run", "shop", "--log-level", "error")
+        await project.until_done(1)
+        result = await project.crawler("run", "shop")
+        assert f"in use by another run (process {first.pid})" in result.error
+        assert result.status == 75
+        gate.set()
+        await first.communicate()
+    assert first.returncode == 0
+
+
+async def test_75_when_the_file_cannot_be_made(project: Project) -> None:
+    project.shop("http://127.0.0.1:1/")
+    project.write("data", "a file where the directory should be")
+    result = await project.crawler("run", "shop")
+    assert "cannot write beside data/shop.db" in result.error
+    assert result.status == 75
+
+
+async def test_a_damaged_file_is_told_in_one_line(project: Project) -> None:
+    project.shop("http://127.0.0.1:1/")
+    project.write("data/shop.db", "no database at all, " * 100)
+    result = await project.crawler("run", "shop")
+    assert "not an SQLite file" in result.error
+    assert result.status in (2, 75)
+
+
+async def test_on_a_terminal_progress_is_shown_and_disappears(project: Project) -> None:
+    async with serve(shop_pages(40)) as site:
+        project.shop(site.url)
+        shown, status = await on_a_terminal(project, "run", "shop", "--set", "delay=0.01")
+    assert status == 0
+    for label in ("done", "queued", "failed", "skipped", "items", "pages/s", "in flight", "hosts"):
+        assert f"{label} " in shown.partition("pages by state")[0], label
+    assert "got http://127.0.0.1" in shown  # logs are printed above
+    assert "\x1b[?25l" in shown  # the cursor is hidden meanwhile
+    assert shown.rindex("\x1b[?25h") > shown.rindex("\x1b[?25l")
+    assert "shop, run 1: finished" in shown
+
+
+async def test_on_a_terminal_a_table_is_no_wider_than_it(project: Project) -> None:
+    async with serve(shop_pages(2)) as site:
+        project.shop(site.url)
+        await project.crawler("run", "shop")
+    shown, status = await on_a_terminal(project, "query", "shop", "SELECT * FROM crawl_request")
+    assert status == 0
+    assert "row 3" in shown  # too many columns: each row from top to bottom
+    assert max(len(line) for line in shown.splitlines()) < 200
+
+
+async def on_a_terminal(project: Project, *arguments: str) -> tuple[str, int]:
+    """What a command shows on a terminal, and its exit status."""
+    ours, theirs = pty.openpty()
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        *("-m", "crawler", *arguments),
+        cwd=project.path,
+        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "80"},
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    loop = asyncio.get_running_loop()
+    shown = b""
+    while True:
+        try:
+            part = await loop.run_in_executor(None, os.read, ours, 1 << 16)
+        except OSError:  # EIO: nobody has the other end open any more
+            break
+        if not part:
+            break
+        shown += part
+    os.close(ours)
+    return shown.decode(), await process.wait()

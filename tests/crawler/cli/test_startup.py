@@ -1,0 +1,100 @@
+"""Starting is quick, and help is complete."""
+
+import asyncio
+import re
+import sys
+from asyncio.subprocess import PIPE
+from importlib import import_module
+
+import click
+import pytest
+
+from crawler.cli import COMMANDS, cli
+from tests.crawler.cli.project import ENVIRONMENT, Project
+
+
+async def imported(*arguments: str) -> set[str]:
+    """The top-level packages that a Python process imports."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-X", "importtime", *arguments, stdout=PIPE, stderr=PIPE, env=ENVIRONMENT
+    )
+    _, err = await process.communicate()
+    assert process.returncode == 0
+    return {line.rpartition("|")[2].strip().partition(".")[0] for line in err.decode().splitlines()}
+
+
+async def test_help_imports_nothing_heavy() -> None:
+    heavy = {"aiohttp", "pydantic", "rich", "aiosqlite", "sqlite3", "selectolax", "structlog"}
+    found = await imported("-m", "crawler", "--help")
+    assert "click" in found
+    assert not found & heavy
+
+
+async def test_importing_the_package_imports_nothing_heavy() -> None:
+    found = await imported("-c", "import crawler")
+    assert "crawler" in found
+    assert not found & {"click", "rich", "aiosqlite", "sqlite3", "aiohttp", "pydantic"}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
+    module, _, attribute = COMMANDS[name][0].partition(":")
+    command = getattr(import_module(f"crawler.cli.{module}"), attribute)
+    assert command.name == name
+    assert command.help.partition("\n")[0] == COMMANDS[name][1]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_has_a_help_text_and_every_command_an_example(name: str) -> None:
+    context = click.Context(cli)
+    command = cli.get_command(context, name)
+    assert command is not None
+    assert re.search(r"Examples?:", command.help or "")
+    for parameter in command.params:
+        if isinstance(parameter, click.Option):
+            assert parameter.help, parameter.name
+
+
+async def test_version_is_told(project: Project) -> None:
+    result = await project.crawler("--version")
+    assert result.status == 0
+    assert re.fullmatch(r"crawler \d+\.\d+\.\d+\n", result.out)
+
+
+async def test_no_command_is_bad_usage_and_shows_the_help(project: Project) -> None:
+    result = await project.crawler()
+    assert result.status == 2
+    assert "Commands:" in result.err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["rum"], "no such command 'rum': did you mean 'run'?"),
+        (["--nonsense"], "'--nonsense'"),
+        (["run", "shop", "--nonsense"], "crawler run --help"),
+        (["run"], "'NAME'"),
+        (["run", "shop", "-a", "novalue"], "'novalue' is not KEY=VALUE"),
+        (["export", "shop", "-o", "x.csv", "--run", "last"], "neither a number nor 'all'"),
+    ],
+)
+def test_bad_usage_is_one_line_and_status_2(
+    project: Project, arguments: list[str], said: str
+) -> None:
+    result = project.here(*arguments)
+    assert said in result.error
+    assert result.status == 2
+
+
+async def test_a_shell_completes_commands_and_spiders(project: Project) -> None:
+    project.shop("http://127.0.0.1:1/")
+
+    async def complete(words: str, position: int) -> str:
+        result = await project.crawler(
+            _CRAWLER_COMPLETE="bash_complete", COMP_WORDS=words, COMP_CWORD=str(position)
+        )
+        return result.out
+
+    assert await complete("crawler sta", 1) == "plain,status\n"
+    assert await complete("crawler run sh", 2) == "plain,shop\n"
+    assert "plain,--fresh" in await complete("crawler run --fr", 2)

@@ -1,0 +1,189 @@
+"""The committer: groups form while a commit runs, and nobody hears of a visit before its commit."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler import committer as committer_module
+from crawler.committer import Committer
+from storage.errors import StoreError
+from storage.records import Column, Committed, HostRecord, ItemRow, NewRequest, Run, Table, Visit
+from storage.sqlite import SqliteStore
+
+THING = Table("thing", (Column("number", "integer", "INTEGER"),))
+RUN = Run(1, "books", {}, resumed=False, seeded=True)
+
+
+class SlowStore:
+    """A store whose commits end when they are let go; it notes the groups."""
+
+    def __init__(self) -> None:
+        self.groups: list[list[int]] = []
+        self.hosts: list[list[str]] = []
+        self.begun = asyncio.Event()
+        self.go = asyncio.Event()
+
+    async def commit(
+        self, run: Run, visits: Sequence[Visit], hosts: Sequence[HostRecord] = ()
+    ) -> Committed:
+        self.groups.append([visit.id for visit in visits])
+        self.hosts.append([host.host for host in hosts])
+        self.begun.set()
+        await self.go.wait()
+        return Committed(items=len(visits))
+
+
+class Listener:
+    """Notes what it hears."""
+
+    def __init__(self) -> None:
+        self.heard: list[list[int]] = []
+        self.news: list[HostRecord] = []
+
+    def committed(self, visits: Sequence[Visit], committed: Committed) -> None:
+        self.heard.append([visit.id for visit in visits])
+
+    def take_news(self) -> list[HostRecord]:
+        news, self.news = self.news, []
+        return news
+
+
+def visit(id_: int, **fields: Any) -> Visit:
+    return Visit(id_, "a", "done", **fields)
+
+
+def committing(store: Any, listener: Listener, *, size: int = 100) -> Committer:
+    return Committer(store, RUN, listener.committed, listener.take_news, size=size)
+
+
+async def test_what_comes_while_a_commit_runs_is_one_group() -> None:
+    store, listener = SlowStore(), Listener()
+    work = committing(store, listener)
+    running = asyncio.create_task(work.run())
+    await work.queue.put(visit(1))
+    await store.begun.wait()
+    for id_ in (2, 3, 4):
+        await work.queue.put(visit(id_))
+    await work.queue.put(None)
+    store.go.set()
+    await running
+    assert store.groups == [[1], [2, 3, 4]]
+
+
+async def test_a_visit_that_comes_alone_waits_for_nobody() -> None:
+    store, listener = SlowStore(), Listener()
+    store.go.set()
+    work = committing(store, listener)
+    running = asyncio.create_task(work.run())
+    for id_ in (1, 2, 3):
+        await work.queue.put(visit(id_))
+        while len(listener.heard) < id_:
+            await asyncio.sleep(0)
+    await work.queue.put(None)
+    await running
+    assert store.groups == [[1], [2], [3]]
+
+
+async def test_nobody_hears_of_a_visit_before_its_commit_returned() -> None:
+    store, listener = SlowStore(), Listener()
+    work = committing(store, listener)
+    running = asyncio.create_task(work.run())
+    await work.queue.put(visit(1))
+    await store.begun.wait()
+    assert listener.heard == []
+    store.go.set()
+    await work.queue.put(None)
+    await running
+    assert listener.heard == [[1]]
+
+
+async def test_a_group_has_a_bounded_number_of_visits(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer_module, "_MAX_VISITS", 4)
+    store, listener = SlowStore(), Listener()
+    store.go.set()
+    work = committing(store, listener)
+    for id_ in range(10):
+        work.queue.put_nowait(visit(id_))
+    work.queue.put_nowait(None)
+    await work.run()
+    assert [len(group) for group in store.groups] == [4, 4, 2]
+
+
+async def test_a_group_has_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(committer_module, "_MAX_ROWS", 10)
+    store, listener = SlowStore(), Listener()
+    store.go.set()
+    work = committing(store, listener)
+    rows = [NewRequest(n, f"http://a/{n}", "a") for n in range(6)]
+    for id_ in range(5):
+        work.queue.put_nowait(visit(id_, requests=rows))
+    work.queue.put_nowait(None)
+    await work.run()
+    assert [len(group) for group in store.groups] == [2, 2, 1]
+
+
+async def test_workers_wait_when_the_store_is_slow() -> None:
+    store, listener = SlowStore(), Listener()
+    work = committing(store, listener, size=2)
+    running = asyncio.create_task(work.run())
+    await work.queue.put(visit(1))
+    await store.begun.wait()
+    await work.queue.put(visit(2))
+    await work.queue.put(visit(3))
+    assert work.queue.full()
+    store.go.set()
+    await work.queue.put(None)
+    await running
+    assert [id_ for group in listener.heard for id_ in group] == [1, 2, 3]
+
+
+async def test_news_of_hosts_go_with_the_next_group_or_at_the_end() -> None:
+    store, listener = SlowStore(), Listener()
+    store.go.set()
+    work = committing(store, listener)
+    listener.news = [HostRecord("a")]
+    running = asyncio.create_task(work.run())
+    await work.queue.put(visit(1))
+    while not listener.heard:
+        await asyncio.sleep(0)
+    listener.news = [HostRecord("b")]
+    await work.queue.put(None)
+    await running
+    assert (store.groups, store.hosts) == ([[1], []], [["a"], ["b"]])
+
+
+async def test_without_visits_and_news_nothing_is_committed() -> None:
+    store = SlowStore()
+    work = committing(store, Listener())
+    await work.queue.put(None)
+    await work.run()
+    assert store.groups == []
+
+
+async def test_a_store_that_fails_ends_the_committer_and_nobody_hears_of_the_group(
+    tmp_path: Path,
+) -> None:
+    store, listener = SqliteStore(tmp_path / "crawl.db"), Listener()
+    work = committing(store, listener)
+    await work.queue.put(visit(1))
+    with pytest.raises(StoreError, match="is closed"):
+        await work.run()
+    assert listener.heard == []
+
+
+async def test_what_the_store_says_of_a_group_reaches_the_listener(tmp_path: Path) -> None:
+    heard: list[Committed] = []
+    async with SqliteStore(tmp_path / "crawl.db") as store:
+        run = await store.begin_run("books", {}, fresh=False, tables=[THING])
+        await store.seed(run, [NewRequest(n, f"http://a/{n}", "a") for n in (1, 2)], last=True)
+        work = Committer(store, run, lambda _, told: heard.append(told), list, size=9)
+        work.queue.put_nowait(visit(1, items=[ItemRow(THING, (1,), "http://a/1")]))
+        work.queue.put_nowait(visit(2, items=[ItemRow(THING, (2**70,), "http://a/2")]))
+        work.queue.put_nowait(visit(1))
+        work.queue.put_nowait(None)
+        await work.run()
+    (told,) = heard
+    assert (told.items, list(told.refused), told.dropped) == (1, [2], {1})

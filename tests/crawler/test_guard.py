@@ -1,0 +1,255 @@
+"""Which addresses may be contacted. Decisions only: no test here opens a connection."""
+
+import socket
+from typing import Any
+
+import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from crawler.errors import DropRequest
+from crawler.guard import Guard, is_public
+
+PRIVATE = {
+    "this network": ["0.0.0.0", "0.0.0.1", "0.255.255.255"],
+    "private": ["10.0.0.1", "10.255.255.255", "172.16.0.1", "172.31.255.255", "192.168.1.1"],
+    "loopback": ["127.0.0.1", "127.0.0.2", "127.255.255.254", "::1"],
+    "link-local": ["169.254.0.1", "169.254.255.255", "fe80::1", "fe80::1%eth0", "febf::1"],
+    "metadata": [
+        "169.254.169.254",  # most clouds
+        "169.254.170.2",  # containers at one of them
+        "100.100.100.200",  # another
+        "192.0.0.192",  # yet another
+        "fd00:ec2::254",
+        "fd20:ce::254",
+    ],
+    "carrier NAT": ["100.64.0.1", "100.127.255.255"],
+    "protocol assignments": ["192.0.0.1", "192.0.0.8", "192.0.0.170"],
+    "documentation": [
+        "192.0.2.1",
+        "198.51.100.1",
+        "203.0.113.1",
+        "2001:db8::1",
+        "3fff::1",
+        "3fff:fff::1",
+    ],
+    "benchmarks": ["198.18.0.1", "198.19.255.255", "2001:2::1"],
+    "multicast": ["224.0.0.1", "239.255.255.250", "ff02::1", "ff0e::1"],
+    "reserved": ["240.0.0.1", "255.255.255.255", "::2"],
+    "unspecified": ["::"],
+    "unique local": ["fc00::1", "fd12:3456:789a::1"],
+    "site-local": ["fec0::1", "feff::1"],
+    "discard-only": ["100::1"],
+    "IPv4 within IPv6": ["::ffff:127.0.0.1", "::ffff:10.0.0.1", "::ffff:169.254.169.254"],
+    "IPv4-compatible": ["::127.0.0.1", "::a00:1"],
+    "IPv4 behind NAT64": ["64:ff9b::7f00:1", "64:ff9b::10.0.0.1", "64:ff9b:1::8.8.8.8"],
+    "IPv4 in 6to4": ["2002:7f00:1::", "2002:a00:1::1", "2002:c0a8:101::1"],
+    "Teredo": ["2001:0:4136:e378:8000:63bf:3fff:fdd2", "2001::1"],
+    "segment routing": ["5f00::1"],
+}
+PUBLIC = [
+    "1.1.1.1",
+    "8.8.8.8",
+    "9.255.255.255",
+    "11.0.0.0",
+    "93.184.216.34",
+    "100.63.255.255",
+    "100.128.0.0",
+    "126.255.255.255",
+    "128.0.0.1",
+    "169.253.255.255",
+    "172.15.255.255",
+    "172.32.0.0",
+    "192.169.0.0",
+    "198.17.255.255",
+    "198.20.0.0",
+    "223.255.255.255",
+    "2001:4860:4860::8888",
+    "2606:2800:220:1:248:1893:25c8:1946",
+    "2a00:1450:4001::1",
+    "::ffff:8.8.8.8",
+    "64:ff9b::8.8.8.8",
+    "2002:808:808::1",
+]
+
+
+@pytest.mark.parametrize(
+    "address", [address for addresses in PRIVATE.values() for address in addresses]
+)
+def test_an_address_that_is_not_the_publics_is_refused(address: str) -> None:
+    assert not is_public(address)
+    assert not Guard().admits("name.example", 80, address)
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_a_public_address_is_admitted(address: str) -> None:
+    assert is_public(address)
+    assert Guard().admits("name.example", 80, address)
+
+
+# ── literal addresses in urls ───────────────────────────────────────────────────────────────
+
+
+def refused(guard: Guard, url: str) -> bool:
+    try:
+        guard.check(url)
+    except DropRequest as drop:
+        return drop.reason == "private_address"
+    return False
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://127.0.0.1/",
+        "http://127.0.0.1:8000/x",
+        "https://10.0.0.1/",
+        "http://[::1]/",
+        "http://[::1]:8080/",
+        "http://[::ffff:7f00:1]/",
+        "http://169.254.169.254/latest/meta-data/",
+    ],
+)
+def test_a_url_with_a_private_address_is_dropped(url: str) -> None:
+    assert refused(Guard(), url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://8.8.8.8/", "https://[2606:2800:220:1::1]/", "http://localhost/", "http://a/"]
+)
+def test_public_addresses_and_names_pass_the_look_at_the_url(url: str) -> None:
+    assert not refused(Guard(), url)
+
+
+# ── what a start URL names ──────────────────────────────────────────────────────────────────
+
+
+def test_a_start_url_opens_its_host_and_port_only() -> None:
+    guard = Guard()
+    guard.name("http://127.0.0.1:8000/start")
+    assert not refused(guard, "http://127.0.0.1:8000/other")
+    assert refused(guard, "http://127.0.0.1:8001/")
+    assert refused(guard, "http://127.0.0.1/")
+    assert refused(guard, "http://127.0.0.2:8000/")
+
+
+def test_a_start_url_without_a_port_opens_the_default_one() -> None:
+    guard = Guard()
+    guard.name("https://10.0.0.1/")
+    assert not refused(guard, "https://10.0.0.1/x")
+    assert refused(guard, "http://10.0.0.1/x")
+    assert not refused(guard, "http://10.0.0.1:443/x")
+
+
+def test_a_name_that_a_start_url_gives_may_resolve_to_anything() -> None:
+    guard = Guard()
+    guard.name("http://intranet.example/")
+    assert guard.admits("intranet.example", 80, "10.0.0.1")
+    assert not guard.admits("intranet.example", 8080, "10.0.0.1")
+    assert not guard.admits("other.example", 80, "10.0.0.1")
+
+
+# ── allow_private ───────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("entry", "opens", "keeps_shut"),
+    [
+        ("127.0.0.1:8000", "http://127.0.0.1:8000/", "http://127.0.0.1:8001/"),
+        ("127.0.0.1", "http://127.0.0.1:1234/", "http://127.0.0.2/"),
+        ("[::1]:8000", "http://[::1]:8000/", "http://[::1]:8001/"),
+        ("[::1]", "http://[::1]:8000/", "http://[::2]/"),
+        ("::1", "http://[::1]:8000/", "http://[::2]/"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000/x", "http://127.0.0.1/"),
+        ("https://10.0.0.1/path", "https://10.0.0.1/", "http://10.0.0.1/"),
+    ],
+)
+def test_allow_private_opens_what_it_names(entry: str, opens: str, keeps_shut: str) -> None:
+    guard = Guard([entry])
+    assert not refused(guard, opens)
+    assert refused(guard, keeps_shut)
+
+
+def test_allow_private_may_name_a_host_in_any_case() -> None:
+    guard = Guard(["Intranet.Example", "other.example:8080"])
+    assert guard.admits("intranet.example", 80, "10.0.0.1")
+    assert guard.admits("intranet.example", 9999, "::1")
+    assert guard.admits("other.example", 8080, "10.0.0.1")
+    assert not guard.admits("other.example", 80, "10.0.0.1")
+
+
+def test_an_address_in_allow_private_is_open_to_every_name_that_resolves_to_it() -> None:
+    guard = Guard(["10.0.0.1"])
+    assert guard.admits("any.example", 80, "10.0.0.1")
+    assert not guard.admits("any.example", 80, "10.0.0.2")
+
+
+def test_a_star_opens_everything() -> None:
+    guard = Guard(["*"])
+    for addresses in PRIVATE.values():
+        assert all(guard.admits("x.example", 1, address) for address in addresses)
+
+
+# ── resolving ───────────────────────────────────────────────────────────────────────────────
+
+
+class Zone(AbstractResolver):
+    """A resolver that knows what the test tells it."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.addresses = addresses
+        self.closed = False
+
+    async def resolve(
+        self, host: str, port: int = 0, family: Any = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host,
+                host=address,
+                port=port,
+                family=socket.AF_INET6 if ":" in address else socket.AF_INET,
+                proto=0,
+                flags=socket.AI_NUMERICHOST,
+            )
+            for address in self.addresses
+        ]
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+async def resolved(guard: Guard, *addresses: str, port: int = 80) -> list[str]:
+    resolver = guard.resolver()
+    await resolver.close()
+    resolver._inner = Zone(*addresses)  # type: ignore[attr-defined]
+    return [one["host"] for one in await resolver.resolve("name.example", port)]
+
+
+async def test_a_name_that_resolves_to_a_private_address_is_dropped() -> None:
+    with pytest.raises(DropRequest, match="private_address"):
+        await resolved(Guard(), "127.0.0.1")
+    with pytest.raises(DropRequest, match="private_address"):
+        await resolved(Guard(), "10.0.0.1", "::1", "fe80::1%2")
+
+
+async def test_of_a_mixed_answer_the_public_addresses_are_used() -> None:
+    assert await resolved(Guard(), "10.0.0.1", "8.8.8.8", "::1") == ["8.8.8.8"]
+
+
+async def test_a_named_host_gets_the_whole_answer() -> None:
+    guard = Guard()
+    guard.name("http://name.example:8080/")
+    assert await resolved(guard, "10.0.0.1", "8.8.8.8", port=8080) == ["10.0.0.1", "8.8.8.8"]
+    assert await resolved(guard, "10.0.0.1", "8.8.8.8", port=80) == ["8.8.8.8"]
+
+
+async def test_a_name_without_addresses_is_not_called_private() -> None:
+    assert await resolved(Guard()) == []
+
+
+async def test_closing_closes_the_resolver_inside() -> None:
+    resolver = Guard().resolver()
+    zone = Zone()
+    resolver._inner = zone  # type: ignore[attr-defined]
+    await resolver.close()
+    assert zone.closed
