@@ -2,7 +2,7 @@
 
 import asyncio
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -95,6 +95,7 @@ class Crawl:
         arguments: Mapping[str, str] | None = None,
         config: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
+        store: Callable[[Path], Store] = open_store,
     ) -> None:
         if not spider.name:
             raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
@@ -103,6 +104,7 @@ class Crawl:
         self.settings: Settings = load_settings(
             Path(config) if config is not None else None, spider.settings, overrides
         )
+        self._open_store = store
         self._fresh = fresh
         self._arguments = dict(arguments or {})
         self._models = item_models(spider)
@@ -149,7 +151,7 @@ class Crawl:
 
     async def run(self) -> Summary:
         """Run to the end; see `crawler.run`."""
-        async with open_store(self.path) as store:
+        async with self._open_store(self.path) as store:
             run = await store.begin_run(
                 self.spider_class.name,
                 self._arguments,
@@ -238,6 +240,7 @@ class _House:
             self._jobs,
             throttle,
             rulebook,
+            concurrency=settings.concurrency,
             max_pages=_total(settings.max_pages, run.base_pages),
         )
         self._seeder = Seeder(store, run, spider, guard, self._discovery, self._scheduler, progress)
@@ -255,7 +258,7 @@ class _House:
             run,
             self._committed,
             self._scheduler.take_host_news,
-            size=2 * settings.concurrency,
+            size=settings.concurrency,
         )
 
     async def run(self) -> None:
@@ -268,11 +271,9 @@ class _House:
         totals = self._progress.totals
         async with asyncio.TaskGroup() as group:
             committer = group.create_task(self._committer.run(), name="committer")
-            # Twice as many workers as slots: one whose page is being parsed, or whose callback
-            # awaits something, must not leave a slot unused.
             workers = [
                 group.create_task(self._worker.work(self._jobs, visits), name=f"worker-{number}")
-                for number in range(2 * self._settings.concurrency)
+                for number in range(self._settings.concurrency)
             ]
             helpers = [
                 group.create_task(self._seeder.seed(), name="seeder"),

@@ -89,6 +89,7 @@ class Scheduler:
         throttle: Throttle,
         rulebook: Rulebook,
         *,
+        concurrency: int,
         max_pages: int | None = None,
     ) -> None:
         self._store = store
@@ -96,6 +97,7 @@ class Scheduler:
         self._queue = queue
         self._throttle = throttle
         self._rulebook = rulebook
+        self._concurrency = concurrency
         self._max_pages = max_pages
         self._finished = 0  # pages that count against `max_pages`
         self._lanes: dict[str, Lane] = {}
@@ -153,7 +155,7 @@ class Scheduler:
 
     async def _sleep(self) -> None:
         """Sleep until something happens, or the next lane's time comes."""
-        if self._queue.full() or not self._heap or self._exhausted:
+        if not self._heap or self._full:
             await self._wake.wait()
             return
         loop = asyncio.get_running_loop()
@@ -168,14 +170,22 @@ class Scheduler:
     # ── from the lanes to the queue ─────────────────────────────────────────────────────
 
     @property
-    def _exhausted(self) -> bool:
-        """Whether `max_pages` will be reached by what is handed out already."""
-        if self._max_pages is None:
-            return False
-        return self._finished + len(self._outstanding) >= self._max_pages
+    def _full(self) -> bool:
+        """Whether no more may be handed out before something is committed.
+
+        A page counts from the scheduler's hand until its commit: so a crash costs at most
+        `concurrency` fetches, and a slow disk slows the fetching down. What is handed out
+        must not pass `max_pages` either.
+        """
+        handed_out = len(self._outstanding)
+        return (
+            self._queue.full()
+            or handed_out >= self._concurrency
+            or (self._max_pages is not None and self._finished + handed_out >= self._max_pages)
+        )
 
     def _dispatch(self) -> None:
-        while self._heap and not (self._queue.full() or self._stopped or self._exhausted):
+        while self._heap and not (self._stopped or self._full):
             when, _, lane = self._heap[0]
             now = time.monotonic()
             if when > now:

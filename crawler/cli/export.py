@@ -65,8 +65,8 @@ def export(
         check_suffix(out)
     with crawl_file(name, db) as file:
         chosen = run if run is not None else file.run()
-        path, spider = file.path, file.spider
-    rows = export_items(path, out, spider, run=chosen, table=table)
+        path = file.path
+    rows = export_items(path, out, run=chosen, table=table)
     if str(out) != "-":
         notice(told(rows, out), options)
 
@@ -85,7 +85,7 @@ def check_suffix(out: Path) -> None:
 
 
 def export_items(
-    db: Path, out: Path, spider: str, *, run: int | Literal["all"], table: str | None = None
+    db: Path, out: Path, *, run: int | Literal["all"], table: str | None = None
 ) -> int:
     """Write the items of a run and return how many; a table that is the only one is chosen."""
     if table is None and out.suffix.lower() in (".csv", ".parquet"):

@@ -21,7 +21,8 @@ from crawler.cli.options import (
 from crawler.cli.summary import print_summary
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
-from storage import StoreError
+from crawler.summary import Summary
+from storage import RunMismatch, StoreError
 from storage.frontier import count
 from storage.reader import open_reader
 from storage.report import last_run
@@ -88,8 +89,7 @@ def run(
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
     if out is not None:
-        rows = export_items(summary.db, out, summary.spider, run=summary.run)
-        notice(told(rows, out), options)
+        notice(_exported(summary, out), options)
     if summary.all_starts_failed:
         notice(
             f"crawler: error: every start URL failed: {_errors_command(name, db)} shows why",
@@ -124,6 +124,16 @@ def _earlier(path: Path, spider: str) -> tuple[str, str]:
         f"resuming run {number} of {spider}: {numbers}",
         f"run {number} of {spider} {was}: starting a new run",
     )
+
+
+def _exported(summary: Summary, out: Path) -> str:
+    """Write the run's items to `out`, and return the line that tells of it."""
+    try:
+        return told(export_items(summary.db, out, run=summary.run), out)
+    except RunMismatch:
+        if summary.items:
+            raise
+        return f"no items: {out} is not written"
 
 
 def _errors_command(name: str, db: Path | None) -> str:

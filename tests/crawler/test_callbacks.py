@@ -518,7 +518,7 @@ async def test_a_callback_that_lets_a_cancellation_of_its_own_escape_costs_its_p
                     helper.cancel()
                     await helper
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             result = await crawl(Cancelling)
     assert rows(STATES) == [("failed", "spider_error"), ("done", None)]
     assert result.finish == "finished"
@@ -763,7 +763,7 @@ async def test_one_request_may_be_fetched_again_and_again_in_a_callback(crawl, r
                 for _ in range(4):
                     await self.fetch(request)
 
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             await crawl(Polling, concurrency_per_host=1)
         assert site.hits["/api"] == 4
 

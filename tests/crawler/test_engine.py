@@ -80,8 +80,8 @@ async def test_the_rows_of_the_frontier_tell_the_whole_story(crawl, rows):
     async with serve({"/": linking("/a"), "/a": ""}) as site:
         await crawl(links(site.url))
         first, second = rows(
-            "SELECT url, host, method, state, status, depth, parent, attempts, bytes, callback, run "
-            "FROM crawl_request ORDER BY id"
+            "SELECT url, host, method, state, status, depth, parent, attempts, bytes, callback, "
+            "run FROM crawl_request ORDER BY id"
         )
         host = f"127.0.0.1:{site.port}"
         size = len(linking("/a"))
@@ -454,7 +454,7 @@ async def test_hosts_that_redirect_to_each_other_do_not_wait_for_each_other_for_
         urls = [
             f"{site.url}{path}{n}" for n in range(20) for site, path in ((one, "a"), (two, "b"))
         ]
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             result = await crawl(
                 links(*urls), concurrency=concurrency, concurrency_per_host=concurrency
             )

@@ -138,7 +138,7 @@ async def test_a_middleware_may_call_the_next_one_twice(crawl, rows):
         return await call_next(request)
 
     async with serve({"/a": "a", "/b": "b"}) as site:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             await crawl(
                 reader(f"{site.url}a", f"{site.url}b", middleware=[twice]), concurrency_per_host=1
             )
@@ -153,7 +153,7 @@ async def test_a_middleware_may_send_a_request_of_its_own_before(crawl, rows):
         return await call_next(request)
 
     async with serve({"/": "hello", "/token": "secret"}) as site:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             await crawl(reader(site.url, middleware=[with_token]), concurrency_per_host=1)
         assert site.requests[-1].headers["Authorization"] == "secret"
     assert rows("SELECT text FROM seen") == ["hello"]
@@ -197,6 +197,22 @@ async def test_a_middleware_that_raises_costs_its_request_only(crawl, rows):
     assert result.finish == "finished"
     assert "in the middleware" in rows("SELECT error FROM crawl_request WHERE error NOT NULL")[0]
     assert isinstance(failures[0].exception, ZeroDivisionError)
+
+
+async def test_a_middleware_that_lets_a_cancellation_escape_costs_its_request_only(crawl, rows):
+    async def cancelling(request, call_next):
+        if request.url.endswith("bad"):
+            helper = asyncio.ensure_future(asyncio.sleep(60))
+            helper.cancel()
+            await helper
+        return await call_next(request)
+
+    async with serve({"/good": ""}) as site:
+        spider = reader(f"{site.url}bad", f"{site.url}good", middleware=[cancelling])
+        async with asyncio.timeout(5):
+            result = await crawl(spider)
+    assert rows(STATES) == [("failed", "middleware_error"), ("done", None)]
+    assert result.finish == "finished"
 
 
 async def test_a_middleware_that_forgets_to_answer_costs_its_request_and_is_named(crawl, rows):
@@ -316,7 +332,7 @@ async def stopped_after(site, path: str, db) -> None:
     """Crawl until the answer for that path is committed, then stop."""
     crawl = Crawl(reader(site.url), db=db)
     running = asyncio.ensure_future(crawl.run())
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(5):
         while not (site.hits[path] and not site.in_flight and idle(crawl)):
             await asyncio.sleep(0.01)
     crawl.stop()
@@ -334,7 +350,7 @@ async def test_a_retry_waits_in_the_file_and_is_taken_up_by_the_next_process(db,
         begun = time.time()
         crawl = Crawl(reader(site.url), db=db, overrides={"backoff": 1.0})
         running = asyncio.ensure_future(crawl.run())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(5):
             while not (site.hits["/"] and idle(crawl)):
                 await asyncio.sleep(0.01)
         crawl.stop()

@@ -659,34 +659,42 @@ async def test_redirects_to_a_host_whose_turns_are_taken_do_not_block_each_other
 ) -> None:
     """Every fetch in flight waits for a host; whoever has its turn must get a place to fetch."""
 
+    answered = 0
+
     async def plain(_: str) -> bytes:
+        nonlocal answered
+        answered += 1
         return OK
 
-    async with web(plain) as target:
+    async def moved(where: str) -> bytes:
+        # Both fetches in flight are here, and the turn of the target is another request's.
+        gate = running._throttle.gate(target)
+        while answered < 6 and gate.opens_at(time.monotonic()) < float("inf"):
+            await asyncio.sleep(0)
+        location = f"Location: http://{target}{where}"
+        return f"HTTP/1.1 302 Found\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode()
 
-        async def moved(where: str) -> bytes:
-            return (
-                f"HTTP/1.1 302 Found\r\nLocation: http://{target}{where}\r\n"
-                "Content-Length: 0\r\n\r\n"
-            ).encode()
+    async with web(plain) as target, web(moved) as first, web(moved) as second:
 
-        async with web(moved) as first, web(moved) as second:
+        class Moved(crawler.Spider):
+            name = "moved"
+            start_urls = [  # noqa: RUF012
+                *(f"http://{host}/{n}" for n in range(6) for host in (first, second)),
+                *(f"http://{target}/x{n}" for n in range(6)),
+            ]
+            allowed_domains = ["*"]  # noqa: RUF012
 
-            class Moved(crawler.Spider):
-                name = "moved"
-                start_urls = [  # noqa: RUF012
-                    *(f"http://{host}/{n}" for n in range(6) for host in (first, second)),
-                    *(f"http://{target}/x{n}" for n in range(6)),
-                ]
-                allowed_domains = ["*"]  # noqa: RUF012
+            def parse(self, response: Response) -> None:
+                return None
 
-                def parse(self, response: Response) -> None:
-                    return None
-
-            async with asyncio.timeout(HANGS):
-                summary = await crawler.run(
-                    Moved, db=path, concurrency=2, concurrency_per_host=1, robots=False
-                )
+        running = crawler.Crawl(
+            Moved,
+            db=path,
+            overrides={"concurrency": 2, "concurrency_per_host": 1, "robots": False},
+        )
+        async with asyncio.timeout(HANGS):
+            summary = await running.run()
+    # Each target is visited once, though two redirects lead there.
     assert (summary.finish, summary.done) == ("finished", 18)
 
 
@@ -710,7 +718,7 @@ async def test_callbacks_that_fetch_from_a_host_with_a_full_queue_get_their_turn
                 self.in_callback += 1
                 if self.in_callback == 4:  # as many as there are workers
                     # Until the scheduler has handed out what the host admits.
-                    while self.gate.in_flight < 2:
+                    while self.gate.opens_at(time.monotonic()) < float("inf"):
                         await asyncio.sleep(0)
                     everybody.set()
                 await everybody.wait()

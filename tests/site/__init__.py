@@ -5,9 +5,9 @@
 crawl is known beforehand; `python -m tests.site` serves one from a process of its own.
 """
 
-from tests.site.server import Request
+from crawler.selftest.server import Request
 from tests.site.simple import serve
-from tests.site.spec import Expected, Kind, SiteSpec, content_hash
-from tests.site.synthetic import SiteServer
+from crawler.selftest.spec import Expected, Kind, SiteSpec, content_hash
+from crawler.selftest.site import SiteServer
 
 __all__ = ["Expected", "Kind", "Request", "SiteServer", "SiteSpec", "content_hash", "serve"]

@@ -25,7 +25,7 @@ from inspect import isawaitable
 from ssl import SSLContext
 from typing import Any
 
-from tests.site.server import Reply, Request, Server
+from crawler.selftest.server import Reply, Request, Server
 
 Headers = Mapping[str, str] | Iterable[tuple[str, str]]
 Answer = str | bytes | tuple[int, Headers, str | bytes] | None

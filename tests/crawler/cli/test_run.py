@@ -129,8 +129,9 @@ async def test_a_new_run_after_a_finished_one_is_told(project: Project) -> None:
 async def test_1_when_every_start_url_failed(project: Project) -> None:
     async with serve({}) as site:
         project.shop(site.url)
-        result = await project.crawler("run", "shop", "--json")
+        result = await project.crawler("run", "shop", "--json", "-o", "pages.csv")
     assert result.status == 1
+    assert "no items: pages.csv is not written" in result.err
     assert (result.json["finish"], result.json["failed"]) == ("finished", 1)
     assert "every start URL failed" in result.err
 

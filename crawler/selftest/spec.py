@@ -153,7 +153,7 @@ class SiteSpec:
         return i * BRANCHES + 1 >= self.pages
 
     def _random(self, purpose: str, i: int) -> Random:
-        return Random(f"{self.seed} {purpose} {i}")
+        return Random(f"{self.seed} {purpose} {i}")  # noqa: S311
 
 
 def content_hash(key: str, text: str) -> str:

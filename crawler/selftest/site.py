@@ -3,8 +3,8 @@
 import asyncio
 from functools import lru_cache
 
-from tests.site.server import Reply, Request, Server
-from tests.site.spec import Kind, SiteSpec
+from crawler.selftest.server import Reply, Request, Server
+from crawler.selftest.spec import Kind, SiteSpec
 
 _HTML = (("Content-Type", "text/html; charset=utf-8"),)
 _KEPT_PAGES = 20_000  # about 30 MB of HTML; a page takes longer to make than to send

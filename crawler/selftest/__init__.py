@@ -1,0 +1,1 @@
+"""The proof that a crawl survives anything: `crawler selftest`, and the site it crawls."""

@@ -1,0 +1,240 @@
+"""The proof: crawls that are killed again and again, and must end as if nothing had happened.
+
+Each round has a site of its own, in a process of its own. A crawl of it runs in a forked child
+(so that a start costs milliseconds), which is killed with SIGKILL at a random moment or at a
+failpoint; then another child goes on with the same file, until one of them finishes.
+"""
+
+import asyncio
+import multiprocessing
+import os
+import random
+import signal
+import sqlite3
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from crawler.engine import Crawl
+from crawler.selftest.site import SiteServer
+from crawler.selftest.spec import SiteSpec
+from crawler.selftest.verdict import Verdict, judge
+from crawler.selftest.victim import FAILPOINTS, Failpoint, Victim, killing
+from storage.sqlite import SqliteStore
+
+CONCURRENCY = 16
+_KILLS_A_ROUND = 12
+# Every so many rounds, one with a delay between contacts: fewer pages, as it takes longer.
+_POLITE_EVERY, _POLITE_PAGES, _DELAY = 5, 20, 0.1
+# Random moments are spread over so many seconds, until it is seen how long a crawl takes.
+_FIRST_SPAN = 0.3
+# A child that takes longer than this (seconds) hangs.
+_PATIENCE = 120.0
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """One site, crawled to its end through several kills."""
+
+    number: int
+    seed: int
+    kills: Counter[str]  # how it was killed -> how often
+    verdict: Verdict
+    seconds: float
+
+
+def prove(
+    kills: int,
+    pages: int,
+    seed: int,
+    *,
+    store: type[SqliteStore] = SqliteStore,
+    report: Callable[[Round], None] | None = None,
+) -> list[Round]:
+    """Return the rounds that it took to kill that many crawls of sites with that many pages.
+
+    The same `seed` gives the same sites and the same plan of kills. `store` is there so that
+    tests can show the proof failing.
+    """
+    rounds: list[Round] = []
+    killed = 0
+    while killed < kills:
+        number = len(rounds) + 1
+        polite = number % _POLITE_EVERY == 0
+        spec = SiteSpec(seed=seed + number, pages=min(pages, _POLITE_PAGES) if polite else pages)
+        done = _round(number, spec, min(_KILLS_A_ROUND, kills - killed), store, polite=polite)
+        killed += done.kills.total()
+        rounds.append(done)
+        if report is not None:
+            report(done)
+    return rounds
+
+
+def _round(
+    number: int, spec: SiteSpec, kills: int, store: type[SqliteStore], *, polite: bool
+) -> Round:
+    dice = random.Random(spec.seed)  # noqa: S311
+    delay = _DELAY if polite else 0.0
+    started = time.monotonic()
+    died: Counter[str] = Counter()
+    with TemporaryDirectory(prefix="crawler-selftest-") as folder, _served(spec) as site:
+        database = Path(folder) / "victim.db"
+        span = _FIRST_SPAN
+        finished = False
+        while not finished:
+            plan = _plan(dice) if died.total() < kills else "none"
+            failpoint = Failpoint(plan, dice.randint(1, 30 if plan != "during_schema" else 12))
+            moment = dice.random() * span if plan == "random" else None
+            began = time.monotonic()
+            alive = _crawl(site.url, database, killing(store, failpoint), delay, moment)
+            # Killed after the very last commit, the crawl is over all the same.
+            finished = alive or _is_finished(database)
+            if not alive:
+                died[plan] += 1
+            else:
+                span = time.monotonic() - began
+        hits, arrivals = site.counts()
+        verdict = judge(
+            database,
+            spec,
+            hits,
+            arrivals,
+            kills=died.total(),
+            concurrency=CONCURRENCY,
+            delay=delay,
+        )
+    return Round(number, spec.seed, died, verdict, time.monotonic() - started)
+
+
+def _is_finished(database: Path) -> bool:
+    if not database.exists():
+        return False
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        if not connection.execute("PRAGMA application_id").fetchone()[0]:
+            return False  # killed before its tables were made
+        row = connection.execute("SELECT finish FROM crawl_run").fetchone()
+        return row is not None and row[0] == "finished"
+
+
+def _plan(dice: random.Random) -> str:
+    return "random" if dice.random() < 0.5 else dice.choice(FAILPOINTS)
+
+
+# ── the crawl, in a child ───────────────────────────────────────────────────────────────────
+
+
+def _crawl(
+    url: str,
+    database: Path,
+    store: Callable[[Path], SqliteStore],
+    delay: float,
+    kill_after: float | None,
+) -> bool:
+    """Return whether a crawl came to its end; False when it was killed.
+
+    Raises `RuntimeError` when it failed, or hangs.
+    """
+    sys.stdout.flush()
+    child = os.fork()
+    if child == 0:
+        _be_the_child(url, database, store, delay)
+    status = _await_exit(child, kill_after)
+    if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
+        return False
+    if status:
+        raise RuntimeError(f"the crawl of {url} failed (wait status {status})")
+    return True
+
+
+def _be_the_child(
+    url: str, database: Path, store: Callable[[Path], SqliteStore], delay: float
+) -> None:
+    code = 1
+    try:
+        crawl = Crawl(
+            Victim,
+            db=database,
+            arguments={"url": url},
+            overrides={
+                "backoff": 0.01,
+                "retries": 20,
+                "delay": delay,
+                "concurrency": CONCURRENCY,
+                "concurrency_per_host": CONCURRENCY,
+            },
+            store=store,
+        )
+        summary = asyncio.run(crawl.run())
+        code = 0 if summary.finish == "finished" else 3
+    finally:
+        os._exit(code)  # never back into the parent's code
+
+
+def _await_exit(child: int, kill_after: float | None) -> int:
+    started = time.monotonic()
+    if kill_after is not None:
+        while time.monotonic() - started < kill_after:
+            pid, status = os.waitpid(child, os.WNOHANG)
+            if pid:
+                return status
+            time.sleep(0.001)
+        os.kill(child, signal.SIGKILL)
+    while time.monotonic() - started < _PATIENCE:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            return status
+        time.sleep(0.002)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    raise RuntimeError(f"a crawl did not end within {_PATIENCE:g} s")
+
+
+# ── the site, in another ────────────────────────────────────────────────────────────────────
+
+
+class _Site:
+    def __init__(self, url: str, pipe: Connection) -> None:
+        self.url = url
+        self._pipe = pipe
+
+    def counts(self) -> tuple[Counter[str], list[float]]:
+        """Return requests by path, and when each came."""
+        self._pipe.send("counts")
+        hits, arrivals = self._pipe.recv()
+        return Counter(hits), arrivals
+
+
+@contextmanager
+def _served(spec: SiteSpec) -> Iterator[_Site]:
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(
+        target=_serve, args=(spec, there), daemon=True
+    )
+    process.start()
+    try:
+        yield _Site(here.recv(), here)
+    finally:
+        process.terminate()
+        process.join()
+
+
+def _serve(spec: SiteSpec, pipe: Connection) -> None:
+    asyncio.run(_serve_forever(spec, pipe))
+
+
+async def _serve_forever(spec: SiteSpec, pipe: Connection) -> None:
+    async with SiteServer(spec) as server:
+
+        def answer() -> None:
+            pipe.recv()
+            pipe.send((dict(server.hits), [moment for moment, _ in server.arrivals]))
+
+        asyncio.get_running_loop().add_reader(pipe.fileno(), answer)
+        pipe.send(server.url)
+        await asyncio.Event().wait()

@@ -1,0 +1,29 @@
+"""The headline, proved in small: kills lose nothing and double nothing, and the proof can fail."""
+
+import pytest
+
+from crawler.selftest.proof import Round, prove
+from storage.sqlite import SqliteStore
+from tests.crawler.selftest.broken import DoneBeforeItems, ItemsApart, LinksAfterDone
+
+
+def _told(rounds: list[Round]) -> str:
+    return "\n".join(f"{done.number} {dict(done.kills)} {done.verdict}" for done in rounds)
+
+
+def test_forty_kills_lose_nothing_and_double_nothing() -> None:
+    rounds = prove(40, 150, seed=1)
+    assert sum(done.kills.total() for done in rounds) >= 40
+    assert all(done.verdict.right for done in rounds), _told(rounds)
+
+
+@pytest.mark.parametrize("store", [DoneBeforeItems, ItemsApart, LinksAfterDone])
+def test_the_proof_finds_a_broken_commit_path_out(store: type[SqliteStore]) -> None:
+    rounds = prove(25, 60, seed=7, store=store)
+    verdicts = [done.verdict for done in rounds]
+    assert any(verdict.lost or verdict.duplicated for verdict in verdicts), _told(rounds)
+
+
+def test_the_same_harness_finds_nothing_wrong_with_the_real_one() -> None:
+    rounds = prove(25, 60, seed=7)
+    assert all(done.verdict.right for done in rounds), _told(rounds)
