@@ -14,7 +14,7 @@ import sqlite3
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -29,6 +29,8 @@ from crawler.selftest.victim import FAILPOINTS, Failpoint, Victim, killing
 from storage.sqlite import SqliteStore
 
 CONCURRENCY = 16
+# Half of the kills come at a random moment, the others at a failpoint.
+WAYS = ("random",) * len(FAILPOINTS) + FAILPOINTS
 _KILLS_A_ROUND = 12
 # Every so many rounds, one with a delay between contacts: fewer pages, as it takes longer.
 _POLITE_EVERY, _POLITE_PAGES, _DELAY = 5, 20, 0.1
@@ -55,12 +57,13 @@ def prove(
     seed: int,
     *,
     store: type[SqliteStore] = SqliteStore,
+    ways: Sequence[str] = WAYS,
     report: Callable[[Round], None] | None = None,
 ) -> list[Round]:
     """Return the rounds that it took to kill that many crawls of sites with that many pages.
 
-    The same `seed` gives the same sites and the same plan of kills. `store` is there so that
-    tests can show the proof failing.
+    The same `seed` gives the same sites and the same plan of kills, each done in one of `ways`.
+    `store` is there so that tests can show the proof failing.
     """
     rounds: list[Round] = []
     killed = 0
@@ -68,7 +71,8 @@ def prove(
         number = len(rounds) + 1
         polite = number % _POLITE_EVERY == 0
         spec = SiteSpec(seed=seed + number, pages=min(pages, _POLITE_PAGES) if polite else pages)
-        done = _round(number, spec, min(_KILLS_A_ROUND, kills - killed), store, polite=polite)
+        most = min(_KILLS_A_ROUND, kills - killed)
+        done = _round(number, spec, most, store, ways, polite=polite)
         killed += done.kills.total()
         rounds.append(done)
         if report is not None:
@@ -77,7 +81,13 @@ def prove(
 
 
 def _round(
-    number: int, spec: SiteSpec, kills: int, store: type[SqliteStore], *, polite: bool
+    number: int,
+    spec: SiteSpec,
+    kills: int,
+    store: type[SqliteStore],
+    ways: Sequence[str],
+    *,
+    polite: bool,
 ) -> Round:
     dice = random.Random(spec.seed)  # noqa: S311
     delay = _DELAY if polite else 0.0
@@ -88,8 +98,9 @@ def _round(
         span = _FIRST_SPAN
         finished = False
         while not finished:
-            plan = _plan(dice) if died.total() < kills else "none"
-            failpoint = Failpoint(plan, dice.randint(1, 30 if plan != "during_schema" else 12))
+            plan = dice.choice(ways) if died.total() < kills else "none"
+            # Mostly early passes: a crawl whose commits are large has few of them.
+            failpoint = Failpoint(plan, dice.randint(1, dice.choice((3, 8, 24))))
             moment = dice.random() * span if plan == "random" else None
             began = time.monotonic()
             alive = _crawl(site.url, database, killing(store, failpoint), delay, moment)
@@ -120,10 +131,6 @@ def _is_finished(database: Path) -> bool:
             return False  # killed before its tables were made
         row = connection.execute("SELECT finish FROM crawl_run").fetchone()
         return row is not None and row[0] == "finished"
-
-
-def _plan(dice: random.Random) -> str:
-    return "random" if dice.random() < 0.5 else dice.choice(FAILPOINTS)
 
 
 # ── the crawl, in a child ───────────────────────────────────────────────────────────────────

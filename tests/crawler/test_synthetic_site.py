@@ -75,9 +75,13 @@ def assert_complete(db: Path, expected: Expected) -> None:
         assert len(requests) == len(expected.states)
         reasons = {urlsplit(url).path: reason for url, _, reason in requests if reason}
         assert reasons == expected.reasons
-        assert sorted(query("SELECT key, digest FROM entry")) == expected.items
+        # A table is made for its first row, and a small site may have none.
+        tables = {name for (name,) in query("SELECT name FROM sqlite_schema")}
+        entries = query("SELECT key, digest FROM entry") if "entry" in tables else []
+        assert sorted(entries) == expected.items
         links: dict[str, set[str]] = {path: set() for path in expected.links}
-        for origin, target in query("SELECT origin, target FROM link"):
+        found = query("SELECT origin, target FROM link") if "link" in tables else []
+        for origin, target in found:
             links[origin].add(target)
         assert links == expected.links
 

@@ -19,11 +19,11 @@ def test_forty_kills_lose_nothing_and_double_nothing() -> None:
 
 @pytest.mark.parametrize("store", [DoneBeforeItems, ItemsApart, LinksAfterDone])
 def test_the_proof_finds_a_broken_commit_path_out(store: type[SqliteStore]) -> None:
-    rounds = prove(25, 60, seed=7, store=store)
+    rounds = prove(30, 100, seed=7, store=store, ways=["before_begin", "before_commit"])
     verdicts = [done.verdict for done in rounds]
     assert any(verdict.lost or verdict.duplicated for verdict in verdicts), _told(rounds)
 
 
-def test_the_same_harness_finds_nothing_wrong_with_the_real_one() -> None:
-    rounds = prove(25, 60, seed=7)
+def test_the_same_kills_find_nothing_wrong_with_the_real_one() -> None:
+    rounds = prove(30, 100, seed=7, ways=["before_begin", "before_commit"])
     assert all(done.verdict.right for done in rounds), _told(rounds)
