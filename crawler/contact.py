@@ -109,11 +109,18 @@ class Contact:
                         await freed.wait()
                 except TimeoutError:
                     pass  # its time has come
-        finally:
+        except BaseException:
             gate.waiting -= 1
+            self._house.scheduler.changed(gate)  # the frontier, held back for us, may go on
+            raise
+        gate.waiting -= 1
         gate.enter()
         self._gate = gate
         self._house.scheduler.begun(gate)
+
+    def release(self) -> None:
+        """Give the slot back, for now: the next `begin` waits for one."""
+        self._leave()
 
     def _leave(self) -> None:
         gate, self._gate = self._gate, None

@@ -3,6 +3,9 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from contextvars import ContextVar
+from types import TracebackType
+from typing import Self
 
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, RetryLater
@@ -10,6 +13,9 @@ from crawler.fetcher import Fetcher
 from crawler.middleware import Handler, Middleware, compose
 from crawler.request import Request, identify
 from crawler.response import Response
+
+# The contact of the visit whose middleware is running, if any.
+VISITING: ContextVar[Contact | None] = ContextVar("visiting", default=None)
 
 
 class Door:
@@ -32,6 +38,10 @@ class Door:
         contact = request.contact
         if isinstance(contact, Contact):
             return await self._fetch(request, contact)
+        # A middleware's own request, or a spider's. What the visit holds meanwhile might be the
+        # very slot that this one waits for.
+        if (outer := VISITING.get()) is not None:
+            outer.release()
         async with Contact(self._courtesy) as contact:
             return await self._fetch(request, contact)
 
@@ -44,10 +54,16 @@ class Door:
             raise DropRequest("scheme")
         arrived = time.perf_counter()
         await contact.begin(request.url)
-        async with self._slots:
+        async with _Slot(self._slots) as slot:
             waited = time.perf_counter() - arrived
             request.phases.queue = (request.phases.queue or 0.0) + waited
-            return await self._fetcher.fetch(request, contact.hop)
+
+            async def hop(url: str, target: str) -> None:
+                slot.give_back()  # nobody waits for a host while holding what others wait for
+                await contact.hop(url, target)
+                await slot.take()
+
+            return await self._fetcher.fetch(request, hop)
 
     async def fetch_now(self, request: Request) -> Response:
         """`Spider.fetch`: the same way, for a caller that waits. So here a retry does sleep."""
@@ -57,3 +73,32 @@ class Door:
             except RetryLater as later:
                 request.attempts += 1
                 await asyncio.sleep(later.delay)
+
+
+class _Slot:
+    """One place under a semaphore, that can be given back and taken again in between."""
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore = semaphore
+        self._held = False
+
+    async def __aenter__(self) -> Self:
+        await self.take()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
+
+    async def take(self) -> None:
+        await self._semaphore.acquire()
+        self._held = True
+
+    def give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._semaphore.release()

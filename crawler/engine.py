@@ -157,6 +157,7 @@ class Crawl:
                 self._arguments,
                 fresh=self._fresh,
                 tables=_tables(self._models.values()),
+                make=_tables(_expected_items(self._models.values())),
             )
             self.run_record = run
             totals = await store.totals(run)
@@ -201,12 +202,17 @@ class Crawl:
                 async with Watchdog(_BLOCKED_AFTER):
                     await house.run()
             except BaseExceptionGroup as group:
+                self._stop.ask("failed")
                 raise _cause(group) from group
+            except asyncio.CancelledError:
+                self._stop.ask("stopped")
+                raise
             finally:
                 closing = spider.closed(self._stop.finish)
                 if inspect.isawaitable(closing):
                     await closing
-        return self._stop.finish
+        # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.
+        return "finished" if house.drained else self._stop.finish
 
 
 class _House:
@@ -243,7 +249,9 @@ class _House:
             concurrency=settings.concurrency,
             max_pages=_total(settings.max_pages, run.base_pages),
         )
-        self._seeder = Seeder(store, run, spider, guard, self._discovery, self._scheduler, progress)
+        self._seeder = Seeder(
+            store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress
+        )
         courtesy = Courtesy(settings, self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
             fetcher,
@@ -279,12 +287,17 @@ class _House:
                 group.create_task(self._seeder.seed(), name="seeder"),
                 group.create_task(self._watch_for_stop(), name="stop"),
             ]
-            await self._scheduler.run(visits, totals.done + totals.failed)
+            await self._scheduler.run(visits, totals.pages)
             for helper in helpers:
                 helper.cancel()
             await self._dismiss(workers)
             await visits.put(None)
             await committer
+
+    @property
+    def drained(self) -> bool:
+        """Whether everything is done that there was to do."""
+        return self._scheduler.drained
 
     async def _watch_for_stop(self) -> None:
         """Stop the scheduler when somebody asks, or when the time is up."""
@@ -349,6 +362,15 @@ def _tables(models: Iterable[type[BaseModel]]) -> list[Table]:
                 raise UsageError(str(error)) from error
             # Not every model in a spider's module is there to be stored.
     return tables
+
+
+def _expected_items(models: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
+    """Return the items that a run is likely to yield: their tables are there from the start.
+
+    So a query on one that was never found answers with no rows, instead of no such table.
+    """
+    items = [model for model in models if issubclass(model, Item)]
+    return [m for m in items if not any(other is not m and issubclass(other, m) for other in items)]
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -7,7 +7,7 @@ start URLs named, or that the setting `allow_private` admits.
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -20,7 +20,19 @@ from crawler.url import address_of, canonical
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 _SIX_TO_FOUR = IPv6Network("2002::/16")  # RFC 3056
 # Not for the public either, though `is_global` of Python 3.11 says so (RFC 8215, 6666, 4380).
-_NOT_PUBLIC = tuple(map(IPv6Network, ("64:ff9b:1::/48", "100::/64", "2001::/32", "fec0::/10")))
+_NOT_PUBLIC = tuple(
+    map(
+        ip_network,
+        (
+            "64:ff9b:1::/48",
+            "100::/64",
+            "2001::/32",
+            "3fff::/20",  # RFC 9637
+            "fec0::/10",
+            "192.0.0.0/24",  # RFC 6890; 192.0.0.192 is the metadata service of one cloud
+        ),
+    )
+)
 
 
 class Guard:
@@ -95,7 +107,7 @@ def is_public(address: str) -> bool:
     found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
         found = _embedded_ipv4(found) or found
-    if isinstance(found, IPv6Address) and any(found in network for network in _NOT_PUBLIC):
+    if any(found in network for network in _NOT_PUBLIC):
         return False
     return found.is_global and not found.is_multicast and not found.is_reserved
 

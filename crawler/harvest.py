@@ -4,6 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crawler.callbacks import CallbackError
 from crawler.links import Discovery
 from crawler.request import Request
 from storage.columns import row_of
@@ -32,8 +33,8 @@ class Harvest:
     def take(self, output: Any) -> None:
         """Take one result.
 
-        Raises `TypeError` for what a callback does not yield, and `ValueError` for an item or a
-        request that cannot be stored.
+        Raises `TypeError` for what a callback does not yield, `CallbackError` for an item and
+        `ValueError` for a request that cannot be stored.
         """
         self._position += 1
         if isinstance(output, Request):
@@ -41,7 +42,10 @@ class Harvest:
             if record is not None:
                 self._requests.setdefault(record.fingerprint, record)
         elif isinstance(output, BaseModel | dict):
-            self.items.append(row_of(output, self._url))
+            try:
+                self.items.append(row_of(output, self._url))
+            except ValueError as error:
+                raise CallbackError("item_error", str(error)) from error
         elif output is not None:
             raise TypeError(
                 f"a callback yields items, dicts and Requests, not {type(output).__name__}"

@@ -68,9 +68,14 @@ class Discovery:
     """
 
     def __init__(self, max_depth: int | None) -> None:
-        self.scope = Scope(())  # the engine widens it as start requests come
+        self.scope = Scope(())
         self._max_depth = max_depth
         self._stored: set[int] = set()
+
+    def widen(self, scope: Scope) -> None:
+        """Follow links within `scope` from now on."""
+        self.scope = scope
+        self._stored.clear()  # what was offsite may not be any more
 
     def record(self, request: Request, parent: QueuedRequest, position: int) -> NewRequest | None:
         """Return the row for a request, skipped if it is off limits; None if the store has it.

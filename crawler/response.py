@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from multidict import CIMultiDict, CIMultiDictProxy
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
@@ -35,7 +36,10 @@ class Response:
     ) -> None:
         self.url = url
         self.status = status
-        self.headers: Mapping[str, str] = headers if headers is not None else {}
+        # What aiohttp gives is a mapping of that kind already.
+        self.headers: Mapping[str, str] = (
+            headers if isinstance(headers, CIMultiDictProxy) else CIMultiDict(headers or {})
+        )
         self.body = body
         self.request = request if request is not None else Request(url)
         self.redirects = redirects  # the urls that led here, the request's own first

@@ -55,6 +55,13 @@ class Rulebook:
             return None
         return verdict
 
+    def forget(self, origin: str) -> None:
+        """Forget that an origin was off limits: a start request names it now."""
+        verdict = self._verdicts.get(origin)
+        if verdict is not None and verdict.rules is None:
+            del self._verdicts[origin]
+            self._origins[host_of(f"{origin}/")].discard(origin)
+
     async def learn(self, origin: str) -> Verdict:
         """Return the verdict on an origin, asking for its robots.txt (once) if need be.
 

@@ -9,7 +9,7 @@ requests cannot starve the rest. What is in flight is known only here, in memory
 import asyncio
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -46,6 +46,7 @@ class Lane:
     buffer: deque[QueuedRequest] = field(default_factory=deque)
     held: set[int] = field(default_factory=set)  # ids in memory, until their visit is committed
     more: bool = False  # the frontier may have further requests that could run now
+    overtaken: bool = False  # among these are better ones than some in the buffer
     loading: bool = False
     first: bool = True  # nothing was read for this host yet
     due: float = _NEVER  # when its earliest retry may run
@@ -290,11 +291,13 @@ class Scheduler:
                 self._drop_if_idle(settled)
         self._wake.set()
 
-    def added(self, hosts: Iterable[str]) -> None:
-        """Note that hosts may have new requests in the frontier."""
-        for host in hosts:
+    def added(self, hosts: Mapping[str, int]) -> None:
+        """Note that hosts have new requests in the frontier, and their highest priority."""
+        for host, priority in hosts.items():
             lane = self._lane(host)
             lane.more = True
+            if lane.buffer and priority > lane.buffer[-1].priority:
+                lane.overtaken = True
             self._want(lane)
         self._wake.set()
 
@@ -341,7 +344,8 @@ class Scheduler:
         return max(_LANE_MIN, min(_LANE_MAX, _BUFFERED // max(1, len(self._lanes))))
 
     def _want(self, lane: Lane) -> None:
-        if lane.more and not lane.loading and len(lane.buffer) <= self._size() // 2:
+        low = lane.overtaken or len(lane.buffer) <= self._size() // 2
+        if lane.more and not lane.loading and low:
             self._hungry[id(lane)] = lane
             self._feed.set()
 
@@ -358,8 +362,12 @@ class Scheduler:
         size = self._size()
         wants = []
         for lane in lanes:
+            if lane.overtaken:
+                # Something better came: what waits goes back, and the best is read anew.
+                lane.held.difference_update(row.id for row in lane.buffer)
+                lane.buffer.clear()
             # Work that a commit brings while we read sets `more` again.
-            lane.more, lane.loading = False, True
+            lane.overtaken, lane.more, lane.loading = False, False, True
             first = lane.first and not lane.gate.remembered
             wants.append(Want(lane.gate.host, size - len(lane.buffer), frozenset(lane.held), first))
         found = await self._store.ready(self._run, wants)

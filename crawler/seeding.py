@@ -8,9 +8,10 @@ from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.progress import Progress
 from crawler.request import Request, to_record
+from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
 from crawler.spider import Spider, start_requests
-from crawler.url import Scope, is_web
+from crawler.url import Scope, is_web, origin_of
 from storage import Store
 from storage.records import NewRequest, Run
 
@@ -35,6 +36,7 @@ class Seeder:
         guard: Guard,
         discovery: Discovery,
         scheduler: Scheduler,
+        rulebook: Rulebook,
         progress: Progress,
     ) -> None:
         self._store = store
@@ -43,6 +45,7 @@ class Seeder:
         self._guard = guard
         self._discovery = discovery
         self._scheduler = scheduler
+        self._rulebook = rulebook
         self._progress = progress
         self._hosts: set[str] = set()
 
@@ -89,8 +92,10 @@ class Seeder:
     async def _add(self, records: Sequence[NewRequest], *, last: bool) -> None:
         named = len(self._hosts)
         for record in records:
-            self._guard.name(record.url)
-            self._hosts.add(record.host)
+            if record.host not in self._hosts:
+                self._guard.name(record.url)
+                self._rulebook.forget(origin_of(record.url))
+                self._hosts.add(record.host)
         if len(self._hosts) > named:
             self._widen_scope()
         added = await self._store.seed(self._run, records, last=last)
@@ -100,7 +105,7 @@ class Seeder:
     def _widen_scope(self) -> None:
         domains = self._spider.allowed_domains
         try:
-            self._discovery.scope = (
+            self._discovery.widen(
                 Scope(domains) if domains is not None else Scope.around(self._hosts)
             )
         except ValueError as error:

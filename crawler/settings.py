@@ -8,6 +8,7 @@ import difflib
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -182,10 +183,9 @@ def _value(key: str, value: Any) -> Any:
         return value
     if value.lower() in ("", "none"):
         return None
-    try:
-        return tomllib.loads(f"value = {value}")["value"]
-    except tomllib.TOMLDecodeError:
-        return [value] if field.annotation == list[str] else value
+    with suppress(tomllib.TOMLDecodeError):  # raised by text without quotes
+        value = tomllib.loads(f"value = {value}")["value"]
+    return [value] if field.annotation == list[str] and isinstance(value, str) else value
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
@@ -204,6 +204,8 @@ def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, An
         hint = f": did you mean {near[0]!r}?" if near else ""
         return f"unknown setting {path[-1]!r} in a [[host]] table{hint}"
     given = [where for where, values in sources.items() if path and path[0] in values]
-    where = given[-1] if given else "the environment"
+    if not given or (path[0] in _environment_names() and given[-1] == next(iter(sources))):
+        given.append("the environment")  # which is above the file
+    where = given[-1]
     said = problem["msg"].removeprefix("Value error, ")
     return f"setting {'.'.join(path)!r} in {where}: {said} (got {problem['input']!r})"

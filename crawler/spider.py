@@ -74,8 +74,9 @@ class Spider:
     async def fetch(self, request: Request | str) -> Response:
         """Return the response to a request made from within a callback, at once.
 
-        It passes through the same door as every other fetch: scope excepted, all of
-        robots.txt, politeness, limits and middleware. Raises `FetchError` when it fails.
+        It passes through the same door as every other fetch: robots.txt, politeness, limits
+        and middleware, but not the spider's scope. Raises `FetchError` when it fails, and
+        `DropRequest` when it is not allowed.
         """
         if self._fetch is None:
             raise SpiderError("fetch() works only while the spider is being run")

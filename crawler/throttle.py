@@ -53,8 +53,7 @@ class HostGate:
     def begin(self, now: float) -> None:
         """Note that a contact is being made now."""
         self.awaited = False
-        if self.delay:
-            self.next_at = max(self.next_at, now + self.delay)
+        self.next_at = max(self.next_at, now + self.delay)
 
     def leave(self) -> None:
         """Note that a contact is over (or, with `begin` never called, given up)."""

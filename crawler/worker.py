@@ -10,6 +10,7 @@ from pydantic import BaseModel
 
 from crawler.callbacks import CallbackError, callback_of, run_callback
 from crawler.contact import Contact, Courtesy
+from crawler.door import VISITING
 from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.harvest import Harvest
 from crawler.links import Discovery
@@ -48,7 +49,9 @@ class Worker:
         self._models = models
         self._settings = settings
         self._discovery = discovery
-        self._handled = frozenset(spider.handle_status)
+        # The second name is Scrapy's.
+        older = getattr(spider, "handle_httpstatus_list", ())
+        self._handled = frozenset((*spider.handle_status, *older))
 
     async def work(
         self, jobs: "asyncio.Queue[Job | None]", visits: "asyncio.Queue[Visit | None]"
@@ -101,6 +104,7 @@ class Worker:
         self, request: Request, contact: Contact, visit: Visit
     ) -> Response | Failure | None:
         """Return the response or the final failure; None when the visit says it all."""
+        visiting = VISITING.set(contact)
         try:
             response = await self._handler(request)
         except RetryLater as later:
@@ -115,11 +119,17 @@ class Worker:
             contact.failed(error)
             visit.reason, visit.error = error.reason, str(error)
             return Failure(request, error.reason, error)
-        except Exception as error:  # noqa: BLE001 (a middleware of the user's may raise anything)
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                raise
             visit.reason = "middleware_error"
             visit.error = traceback.format_exc()
             log.error("middleware_error", url=request.url, error=repr(error))
             return Failure(request, visit.reason, error)
+        finally:
+            VISITING.reset(visiting)
+        if response.request.id != request.id:
+            response.request = request  # a middleware answered by itself
         contact.went_well((request.phases.ttfb or 0.0) + (request.phases.body or 0.0))
         visit.status, visit.size = response.status, len(response.body)
         if not (response.ok or self._is_handled(request, response.status)):
@@ -174,6 +184,11 @@ class Worker:
         visit.error = traceback.format_exc()
         visit.items, visit.requests = [], []
         log.error(visit.reason, url=url, error=repr(error))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _timings(request: Request) -> Timings:

@@ -45,7 +45,13 @@ class Store(Protocol):
         trace: "TracebackType | None",
     ) -> None: ...
     async def begin_run(
-        self, spider: str, arguments: dict[str, str], *, fresh: bool, tables: "Iterable[Table]"
+        self,
+        spider: str,
+        arguments: dict[str, str],
+        *,
+        fresh: bool,
+        tables: "Iterable[Table]",
+        make: "Iterable[Table]" = (),
     ) -> "Run": ...
     async def finish_run(self, run: "Run", finish: "Finish") -> None: ...
     async def totals(self, run: "Run") -> "Totals": ...

@@ -108,7 +108,7 @@ def _resume(
     if finish == "limit":
         # The limit that ended it was reached; going on means a new allowance.
         totals = count(connection, run)
-        base_pages, base_items = totals.done + totals.failed, totals.items
+        base_pages, base_items = totals.pages, totals.items
     connection.execute(
         "UPDATE crawl_run SET finish = NULL, finished_at = NULL, base_pages = ?, base_items = ? "
         "WHERE id = ?",
@@ -129,10 +129,14 @@ def finish_run(connection: sqlite3.Connection, run: int, finish: Finish) -> None
 def count(connection: sqlite3.Connection, run: int) -> Totals:
     """Return the run's requests by state and its items, counted from the tables."""
     totals = Totals()
-    for state, number in connection.execute(
-        "SELECT state, count(*) FROM crawl_request WHERE run = ? GROUP BY state", (run,)
+    for state, number, tried in connection.execute(
+        "SELECT state, count(*), count(*) FILTER (WHERE attempts > 0) FROM crawl_request "
+        "WHERE run = ? GROUP BY state",
+        (run,),
     ):
         setattr(totals, state, number)
+        if state in ("done", "failed"):
+            totals.pages += tried
     for table in item_tables(connection):
         (number,) = connection.execute(
             f'SELECT count(*) FROM "{table}" WHERE _run = ?',
@@ -152,13 +156,15 @@ ON CONFLICT (run, fingerprint) """
 
 _INSERT_SETTLED = _INSERT + "DO NOTHING"
 
-# A page that was too deep is taken up after all when a shorter way to it is found.
+# What was skipped because of where it was found is taken up after all when the reason is gone:
+# a shorter way leads there, or a start request names it.
 _INSERT_QUEUED = (
     _INSERT
     + """DO UPDATE SET state = 'queued', reason = NULL, depth = excluded.depth,
     parent = excluded.parent, callback = excluded.callback, payload = excluded.payload,
     priority = excluded.priority
-WHERE crawl_request.state = 'skipped' AND crawl_request.reason = 'max_depth'"""
+WHERE crawl_request.state = 'skipped'
+    AND crawl_request.reason IN ('max_depth', 'offsite', 'private_address')"""
 )
 
 
@@ -203,7 +209,9 @@ def _discover(
             skipped.append((run, parent, *request))
     if added := _insert(connection, _INSERT_QUEUED, queued):
         committed.added += added
-        committed.hosts.update(row[4] for row in queued)
+        for row in queued:
+            host, priority = row[4], row[9]
+            committed.hosts[host] = max(committed.hosts.get(host, priority), priority)
     committed.skipped += _insert(connection, _INSERT_SETTLED, skipped)
     committed.aliases += _insert(connection, _INSERT_SETTLED, aliases)
 
@@ -266,6 +274,7 @@ def _apply(
             committed.aliased.add(visit.id)
             visit = replace(visit, reason="alias", items=[], requests=[])
         if not _settle(connection, visit):
+            connection.execute("ROLLBACK TO visit")  # nor does it stand for a redirect's page
             committed.dropped.add(visit.id)
         else:
             if visit.items:
@@ -309,8 +318,11 @@ def _settle(connection: sqlite3.Connection, visit: Visit) -> bool:
 
 def _claim(connection: sqlite3.Connection, run: int, visit: Visit) -> bool:
     """Make the visit stand for the page that redirects led it to; False when another does."""
+    # Nobody else will visit a page that was skipped; and redirects may lead back to their start.
     known = connection.execute(
-        "SELECT 1 FROM crawl_request WHERE run = ? AND fingerprint = ?", (run, visit.alias)
+        "SELECT 1 FROM crawl_request WHERE run = ? AND fingerprint = ? AND id != ? "
+        "AND state IN ('queued', 'done')",
+        (run, visit.alias, visit.id),
     ).fetchone()
     if known:
         return False

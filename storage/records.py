@@ -121,7 +121,7 @@ class Run:
 class Committed:
     """What a commit changed, for those who may speak of it only now."""
 
-    hosts: set[str] = field(default_factory=set)  # hosts that may have new work
+    hosts: dict[str, int] = field(default_factory=dict)  # with new work -> its highest priority
     added: int = 0  # requests that were new and are queued
     skipped: int = 0  # requests that were new and are skipped
     aliases: int = 0  # requests that were new, and lead where a redirect had been before
@@ -140,6 +140,7 @@ class Totals:
     failed: int = 0
     skipped: int = 0
     items: int = 0
+    pages: int = 0  # of those done or failed, the ones that were fetched
 
 
 class HostRecord(NamedTuple):

@@ -88,8 +88,17 @@ class SqliteStore:
         trace: TracebackType | None,
     ) -> None:
         # A transaction may be under way on the thread: it ends before the file is let go,
-        # even when this task is being cancelled.
-        await asyncio.shield(self._close())
+        # however often this task is being cancelled.
+        closing = asyncio.ensure_future(self._close())
+        cancelled: asyncio.CancelledError | None = None
+        while not closing.done():
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError as again:
+                cancelled = again
+        closing.result()
+        if cancelled is not None:
+            raise cancelled
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
@@ -129,9 +138,18 @@ class SqliteStore:
     # ── runs ────────────────────────────────────────────────────────────────────────────
 
     async def begin_run(
-        self, spider: str, arguments: dict[str, str], *, fresh: bool, tables: Iterable[Table]
+        self,
+        spider: str,
+        arguments: dict[str, str],
+        *,
+        fresh: bool,
+        tables: Iterable[Table],
+        make: Iterable[Table] = (),
     ) -> Run:
         """Return the spider's unfinished run, or a new one (always, when `fresh`).
+
+        The tables in `make` are made, if they are not there yet; others come with their first
+        item.
 
         Raises `RunMismatch` when the unfinished run had other arguments, or when a field of
         one of `tables` has changed its type since the file was written.
@@ -139,7 +157,11 @@ class SqliteStore:
 
         def begin(connection: sqlite3.Connection) -> Run:
             self._tables.check(connection, tables)
-            return frontier.begin_run(connection, spider, arguments, fresh)
+            run = frontier.begin_run(connection, spider, arguments, fresh)
+            with frontier.transaction(connection):
+                for table in make:
+                    self._tables.ensure(connection, table, spider)
+            return run
 
         return await self._run(begin)
 
