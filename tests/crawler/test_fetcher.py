@@ -294,9 +294,13 @@ async def test_a_connection_is_used_again() -> None:
         assert server.connections == 1
 
 
-async def test_a_kept_connection_that_the_server_has_closed_costs_nothing() -> None:
+async def test_a_kept_connection_that_the_server_has_closed_is_worth_another_try() -> None:
+    """aiohttp would try again by itself, unseen by delays and by the count of attempts."""
     async with serving({"/": ok(), "/bye": then_close(ok())}) as server, fetching() as fetcher:
         await fetcher.fetch(Request(server.url("/bye")))
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(Request(server.url()))
+        assert (caught.value.reason, caught.value.retryable) == ("connection", True)
         assert (await fetcher.fetch(Request(server.url()))).body == b"hello"
 
 

@@ -6,8 +6,8 @@ crawl is known beforehand; `python -m tests.site` serves one from a process of i
 """
 
 from crawler.selftest.server import Request
-from tests.site.simple import serve
-from crawler.selftest.spec import Expected, Kind, SiteSpec, content_hash
 from crawler.selftest.site import SiteServer
+from crawler.selftest.spec import Expected, Kind, SiteSpec, content_hash
+from tests.site.simple import serve
 
 __all__ = ["Expected", "Kind", "Request", "SiteServer", "SiteSpec", "content_hash", "serve"]

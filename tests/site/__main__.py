@@ -10,8 +10,8 @@ import asyncio
 import signal
 from dataclasses import MISSING, fields
 
-from crawler.selftest.spec import SiteSpec
 from crawler.selftest.site import SiteServer
+from crawler.selftest.spec import SiteSpec
 
 
 async def _serve(spec: SiteSpec, host: str, port: int) -> None:

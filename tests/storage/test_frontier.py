@@ -96,7 +96,7 @@ def item(number: Any) -> ItemRow:
 
 
 def visit(id_: int, state: State = "done", **fields: Any) -> Visit:
-    return Visit(id_, fields.pop("host", "a"), state, **fields)
+    return Visit(id_, fields.pop("host", "a"), state, **{"attempts": 1, **fields})
 
 
 def statements(connection: sqlite3.Connection) -> list[str]:
@@ -168,7 +168,7 @@ def test_a_visit_brings_its_items_its_requests_and_its_end(crawl: Crawl) -> None
     committed = crawl.commit(
         visit(1, status=200, size=10, attempts=1, items=[item(5)], requests=requests(2, host="b"))
     )
-    assert (committed.added, committed.items, committed.hosts) == (1, 1, {"b"})
+    assert (committed.added, committed.items, committed.hosts) == (1, 1, {"b": 0})
     assert crawl.rows("state, status, bytes, attempts")[0] == ("done", 200, 10, 1)
     assert crawl.numbers() == [5]
     assert crawl.rows("id, parent, state")[1] == (2, 1, "queued")
@@ -266,7 +266,7 @@ def test_a_finished_request_is_not_queued_again(crawl: Crawl) -> None:
     crawl.seed(*requests(1, 2))
     crawl.commit(visit(1))
     committed = crawl.commit(visit(2, requests=requests(1)))
-    assert (committed.added, committed.hosts) == (0, set())
+    assert (committed.added, committed.hosts) == (0, {})
     assert crawl.rows()[0] == (1, "done", None)
 
 
@@ -284,7 +284,7 @@ def test_a_request_that_is_skipped_is_kept_with_its_reason(crawl: Crawl) -> None
     crawl.seed(request(1))
     off = request(2, "elsewhere", state="skipped", reason="offsite")
     committed = crawl.commit(visit(1, requests=[off]))
-    assert (committed.added, committed.skipped, committed.hosts) == (0, 1, set())
+    assert (committed.added, committed.skipped, committed.hosts) == (0, 1, {})
     assert crawl.rows()[1] == (2, "skipped", "offsite")
     assert crawl.commit(visit(1, requests=[off])).skipped == 0
 
@@ -307,9 +307,9 @@ def test_a_page_too_deep_is_taken_up_when_a_shorter_way_is_found(crawl: Crawl) -
 
 
 @pytest.mark.parametrize(
-    ("state", "reason"), [("skipped", "offsite"), ("failed", "max_depth"), ("done", None)]
+    ("state", "reason"), [("skipped", "robots"), ("failed", "max_depth"), ("done", None)]
 )
-def test_only_a_page_skipped_for_its_depth_is_taken_up_again(
+def test_only_a_page_skipped_for_where_it_was_found_is_taken_up_again(
     crawl: Crawl, state: State, reason: str | None
 ) -> None:
     crawl.seed(*requests(1, 2))

@@ -59,7 +59,10 @@ class Model:
             self.rows[request.fingerprint] = Row(
                 request.host, request.priority, request.state, request.reason
             )
-        elif (known.state, known.reason, request.state) == ("skipped", "max_depth", "queued"):
+        elif (known.state, request.state) == ("skipped", "queued") and known.reason in (
+            "max_depth",
+            "offsite",
+        ):
             known.state, known.reason, known.priority = "queued", None, request.priority
 
     def discover_all(self, requests: list[NewRequest]) -> None:
