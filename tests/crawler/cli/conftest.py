@@ -1,7 +1,7 @@
 """The project that the tests of the command line work in."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,8 @@ def _logging_as_before() -> Iterator[None]:
 
 
 @pytest.fixture
-def project(tmp_path: Path) -> Project:
+async def project(tmp_path: Path) -> AsyncIterator[Project]:
     """An empty directory to run the command line in."""
-    return Project(tmp_path)
+    made = Project(tmp_path)
+    yield made
+    await made.end()

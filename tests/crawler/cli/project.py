@@ -22,6 +22,9 @@ ENVIRONMENT = {
     if not name.startswith(("CRAWLER_", "_CRAWLER_")) and name not in ("COLUMNS", "FORCE_COLOR")
 }
 
+# A command that takes longer than this (seconds) hangs.
+PATIENCE = 60
+
 # Follows every link of a site; what it takes from a page is in the page's title.
 SHOP = '''
 from crawler import Item, Request, Spider
@@ -85,6 +88,7 @@ class Project:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._started: list[Process] = []
 
     def write(self, name: str, text: str) -> Path:
         """Put a file into the project."""
@@ -99,7 +103,7 @@ class Project:
 
     async def start(self, *arguments: str, **environment: str) -> Process:
         """Start a command, its output in pipes."""
-        return await asyncio.create_subprocess_exec(
+        process = await asyncio.create_subprocess_exec(
             sys.executable,
             *("-m", "crawler", *arguments),
             cwd=self.path,
@@ -108,11 +112,21 @@ class Project:
             stdout=PIPE,
             stderr=PIPE,
         )
+        self._started.append(process)
+        return process
+
+    async def end(self) -> None:
+        """End what a test that failed has left running."""
+        for process in self._started:
+            if process.returncode is None:
+                process.kill()
+                await process.communicate()
 
     async def crawler(self, *arguments: str, stdin: str = "", **environment: str) -> Result:
         """Run a command to its end."""
         process = await self.start(*arguments, **environment)
-        out, err = await process.communicate(stdin.encode())
+        async with asyncio.timeout(PATIENCE):
+            out, err = await process.communicate(stdin.encode())
         assert process.returncode is not None
         return Result(process.returncode, out.decode(), err.decode())
 
@@ -133,8 +147,9 @@ class Project:
 
     async def until_done(self, number: int, db: str = "data/shop.db") -> None:
         """Wait until so many pages of the last run are committed."""
-        while not self._done(number, self.path / db):
-            await asyncio.sleep(0.02)
+        async with asyncio.timeout(PATIENCE):
+            while not self._done(number, self.path / db):
+                await asyncio.sleep(0.02)
 
     def _done(self, number: int, db: Path) -> bool:
         if not db.is_file() or db.stat().st_size == 0:

@@ -4,6 +4,7 @@ import asyncio
 import csv
 import json
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pyarrow.parquet
@@ -46,12 +47,14 @@ async def crawls(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def crawled(crawls: Path, tmp_path: Path) -> Project:
+async def crawled(crawls: Path, tmp_path: Path) -> AsyncIterator[Project]:
     """A project with a finished crawl of the shop, where one page is missing, and of `pair`.
 
     The spider `pair` fills two tables.
     """
-    return Project(Path(shutil.copytree(crawls, tmp_path / "project")))
+    project = Project(Path(shutil.copytree(crawls, tmp_path / "project")))
+    yield project
+    await project.end()
 
 
 # ── status ──────────────────────────────────────────────────────────────────────────────────

@@ -126,12 +126,22 @@ async def test_a_new_run_after_a_finished_one_is_told(project: Project) -> None:
     assert result.json["run"] == 2
 
 
+async def test_no_items_and_no_table_for_them_is_no_error(project: Project) -> None:
+    text = "from crawler import Spider\n\nclass Mute(Spider):\n    name = 'mute'\n"
+    async with serve({"/": page(0)}) as site:
+        text += f"    start_urls = [{site.url!r}]\n    def parse(self, response): return []\n"
+        project.write("spiders/mute.py", text)
+        result = await project.crawler("run", "mute", "-o", "items.csv")
+    assert result.status == 0
+    assert "no items: items.csv is not written" in result.err
+
+
 async def test_1_when_every_start_url_failed(project: Project) -> None:
     async with serve({}) as site:
         project.shop(site.url)
         result = await project.crawler("run", "shop", "--json", "-o", "pages.csv")
     assert result.status == 1
-    assert "no items: pages.csv is not written" in result.err
+    assert "wrote 0 rows to pages.csv" in result.err
     assert (result.json["finish"], result.json["failed"]) == ("finished", 1)
     assert "every start URL failed" in result.err
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crawler.cli.project import Project, page
+from tests.crawler.cli.project import PATIENCE, Project, page
 from tests.site import serve
 
 PAGES = 30
@@ -133,12 +133,26 @@ async def test_ctrl_c_interrupts_a_long_query(project: Project) -> None:
         await project.crawler("run", "shop")
     # So many rows that some get through the buffer, and then a sum without end.
     endless = (
-        "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
-        "SELECT * FROM (SELECT i FROM n LIMIT 5000) UNION ALL SELECT sum(i % 2) FROM n"
+        "WITH RECURSIVE few(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM few LIMIT 5000), "
+        "n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
+        "SELECT i FROM few UNION ALL SELECT sum(i % 2) FROM n"
     )
     process = await project.start("query", "shop", endless, "--format", "csv")
     assert process.stdout is not None
-    assert await process.stdout.readline() == b"i\r\n"
-    process.send_signal(signal.SIGINT)
-    _, err = await process.communicate()
+    async with asyncio.timeout(PATIENCE):
+        assert await process.stdout.readline() == b"i\r\n"
+    while await says_more(process.stdout):
+        pass
+    process.send_signal(signal.SIGINT)  # SQLite has the thread, and does not give it back
+    async with asyncio.timeout(PATIENCE):
+        _, err = await process.communicate()
     assert (process.returncode, err) == (130, b"")
+
+
+async def says_more(stream: asyncio.StreamReader) -> bool:
+    """Whether something comes within a moment."""
+    try:
+        async with asyncio.timeout(0.3):
+            return bool(await stream.read(1 << 16))
+    except TimeoutError:
+        return False
