@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint format bench-story clean
+.PHONY: demo test lint soak format bench-story clean
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -29,6 +29,9 @@ lint: $(READY)  ## style, types, and who may import whom
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+soak: $(READY)  ## a thousand kills
+	$(BIN)/crawler selftest --kills 1000 --pages 300
 
 format: $(READY)  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .

@@ -111,7 +111,8 @@ class Crawl:
         self._throttle = Throttle(self.settings)
         self._progress: Progress | None = None
         self._stop = Stop()
-        self.run_record: Run | None = None  # known once the run has begun
+        self.begun = asyncio.Event()  # set once the run is known: a new one, or resumed
+        self.run_record: Run | None = None
         spider(**self._arguments)  # a wrong argument is told before a file is made
 
     @property
@@ -162,6 +163,7 @@ class Crawl:
             self.run_record = run
             totals = await store.totals(run)
             self._progress = progress = Progress(totals)
+            self.begun.set()
             try:
                 finish = await self._crawl(store, run, progress)
             except asyncio.CancelledError:

@@ -77,6 +77,13 @@ def export(
             raise explain_read_error(error, database) from error
 
 
+def check_target(out: Path) -> None:
+    """Raise `RunMismatch` for a file that is of no format we can write, or nowhere."""
+    _format(out, None)
+    if out != STDOUT and not out.resolve().parent.is_dir():
+        raise RunMismatch(f"cannot export to {out}: there is no directory {out.resolve().parent}")
+
+
 def _format(out: Path, given: Format | None) -> Format:
     suffix = out.suffix.lower().removeprefix(".")
     found = next((name for name in _FORMATS if name == (given or suffix)), None)

@@ -7,6 +7,22 @@ from pathlib import Path
 from storage.errors import StoreError
 
 
+def holder(database: Path) -> int | None:
+    """Return the process that writes the file now, or None."""
+    try:
+        pid = int(_lock_path(database).read_text().strip())
+        os.kill(pid, 0)
+    except PermissionError:
+        return pid  # somebody else's, but alive
+    except (OSError, ValueError):
+        return None
+    return pid
+
+
+def _lock_path(database: Path) -> Path:
+    return database.with_name(database.name + ".lock")
+
+
 class FileLock:
     """Holds `PATH.lock` for this process, until `release` or the end of the process.
 
@@ -16,7 +32,7 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         self._database = database
-        self._path = database.with_name(database.name + ".lock")
+        self._path = _lock_path(database)
         self._fd: int | None = None
 
     def acquire(self) -> None:

@@ -73,12 +73,12 @@ def hosts(connection: sqlite3.Connection, run: int, limit: int = 20) -> list[Hos
 
 
 def errors(connection: sqlite3.Connection, run: int, limit: int = 10) -> list[ErrorReport]:
-    """Return the latest failed requests that left a text, newest first."""
+    """Return the latest failed requests, newest first; some have no more to say than why."""
     return [
         ErrorReport(*row)
         for row in connection.execute(
-            "SELECT url, reason, error FROM crawl_request "
-            "WHERE run = ? AND state = 'failed' AND error IS NOT NULL "
+            "SELECT url, coalesce(reason, ''), coalesce(error, '') FROM crawl_request "
+            "WHERE run = ? AND state = 'failed' "
             "ORDER BY finished_at DESC, id DESC LIMIT ?",
             (run, limit),
         )

@@ -2,7 +2,7 @@
 
 import sqlite3
 
-from storage.errors import StoreError
+from storage.errors import RunMismatch
 from storage.tables import REGISTRY_SQL
 
 # "craw" in ASCII: `file books.db` and we tell a crawl from any other SQLite database by it.
@@ -100,7 +100,7 @@ def configure(connection: sqlite3.Connection) -> None:
 def prepare(connection: sqlite3.Connection, path: str) -> None:
     """Recognise the file, or lay out a new one; a file that is not ours is left untouched.
 
-    Raises `StoreError` when the file belongs to something else or to a newer crawler.
+    Raises `RunMismatch` when the file belongs to something else or to a newer crawler.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
@@ -110,9 +110,9 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         _create(connection)
         return
     if application != APPLICATION_ID:
-        raise StoreError(f"{path} is an SQLite database of another program: choose another --db")
+        raise RunMismatch(f"{path} is an SQLite database of another program: choose another --db")
     if version > SCHEMA_VERSION:
-        raise StoreError(
+        raise RunMismatch(
             f"{path} was written by a newer crawler (schema {version}, this one knows "
             f"{SCHEMA_VERSION}): upgrade the crawler package"
         )

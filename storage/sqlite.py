@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Any, Self, TypeVar
 import aiosqlite
 
 from storage import frontier
-from storage.errors import StoreError
+from storage.errors import RunMismatch, StoreError
 from storage.health import check_filesystem, check_whole, damaged
 from storage.lock import FileLock
 from storage.records import (
@@ -71,11 +71,9 @@ class SqliteStore:
         except OSError as error:
             raise StoreError(f"cannot write beside {self.path}: {error.strerror}") from error
         try:
-            self._thread = DatabaseThread(self._connect, iter_chunk_size=64)
-            await self._thread
-            await self._run(self._prepare)
+            await _to_the_end(self._open())
         except BaseException as error:
-            await self._close()
+            await _to_the_end(self._close())
             if isinstance(error, sqlite3.Error):
                 raise self._explain(error) from error
             raise
@@ -87,18 +85,13 @@ class SqliteStore:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        # A transaction may be under way on the thread: it ends before the file is let go,
-        # however often this task is being cancelled.
-        closing = asyncio.ensure_future(self._close())
-        cancelled: asyncio.CancelledError | None = None
-        while not closing.done():
-            try:
-                await asyncio.shield(closing)
-            except asyncio.CancelledError as again:
-                cancelled = again
-        closing.result()
-        if cancelled is not None:
-            raise cancelled
+        # A transaction may be under way on the thread: it ends before the file is let go.
+        await _to_the_end(self._close())
+
+    async def _open(self) -> None:
+        self._thread = DatabaseThread(self._connect, iter_chunk_size=64)
+        await self._thread
+        await self._run(self._prepare)
 
     def _connect(self) -> sqlite3.Connection:
         return sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
@@ -126,7 +119,7 @@ class SqliteStore:
     def _explain(self, error: sqlite3.Error) -> StoreError:
         text = str(error)
         if "not a database" in text:
-            return StoreError(f"{self.path} is not an SQLite file: choose another --db")
+            return RunMismatch(f"{self.path} is not an SQLite file: choose another --db")
         if "unable to open" in text or "readonly" in text:
             return StoreError(f"{self.path} cannot be written: check its directory's permissions")
         if "disk is full" in text:
@@ -210,3 +203,20 @@ class SqliteStore:
     def statistics(self) -> dict[str, Any]:
         """Return what a debugger wants to know: the file, and whether it is open."""
         return {"path": str(self.path), "open": self._thread is not None}
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await `work` to its end, however often the caller is cancelled; then be cancelled.
+
+    A connection that is given up half open, or half closed, would leak, and keep the lock.
+    """
+    task = asyncio.ensure_future(work)
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as again:
+            cancelled = again
+    task.result()
+    if cancelled is not None:
+        raise cancelled

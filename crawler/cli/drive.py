@@ -18,8 +18,6 @@ from crawler.summary import Summary
 T = TypeVar("T")
 
 _SHOW_CURSOR = b"\x1b[?25h"
-# How often to look whether the run has begun (seconds).
-_LOOK_EVERY = 0.02
 
 
 class Outcome(NamedTuple):
@@ -61,8 +59,7 @@ async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: 
 
 
 async def _announce(crawl: Crawl, options: LogOptions, resuming: str, beginning: str) -> None:
-    while crawl.snapshot() is None:  # noqa: ASYNC110 (the engine has no event for it)
-        await asyncio.sleep(_LOOK_EVERY)
+    await crawl.begun.wait()
     text = resuming if crawl.resumed else beginning
     if text:
         notice(text, options)

@@ -10,12 +10,10 @@ import click
 from crawler.cli.crawlfile import crawl_file
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions, db_option, log_options, spider_argument
-from crawler.errors import UsageError
+from storage.export import check_target
 from storage.export import export as write
 from storage.reader import open_reader
 from storage.tables import item_tables, quote
-
-SUFFIXES = (".csv", ".jsonl", ".parquet")
 
 
 def _run_number(
@@ -61,8 +59,7 @@ def export(
     Example:
       crawler export books -o books.csv
     """
-    if str(out) != "-":
-        check_suffix(out)
+    check_target(out)
     with crawl_file(name, db) as file:
         chosen = run if run is not None else file.run()
         path = file.path
@@ -74,14 +71,6 @@ def export(
 def told(rows: int, out: Path) -> str:
     """Return the line that tells of a file with so many rows."""
     return f"wrote {rows:,} row{'' if rows == 1 else 's'} to {out}"
-
-
-def check_suffix(out: Path) -> None:
-    """Raise `UsageError` for a file that is of no format we can write."""
-    if out.suffix.lower() not in SUFFIXES:
-        raise UsageError(f"cannot export to {out}: name it {', '.join(SUFFIXES)}")
-    if not out.resolve().parent.is_dir():
-        raise UsageError(f"cannot export to {out}: there is no directory {out.resolve().parent}")
 
 
 def export_items(

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from crawler.cli.drive import Outcome, drive, run_loop
-from crawler.cli.export import check_suffix, export_items, told
+from crawler.cli.export import export_items, told
 from crawler.cli.logs import configure, notice
 from crawler.cli.options import (
     LogOptions,
@@ -23,6 +23,7 @@ from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
 from storage import RunMismatch, StoreError
+from storage.export import check_target
 from storage.frontier import count
 from storage.reader import open_reader
 from storage.report import last_run
@@ -67,7 +68,7 @@ def run(
       crawler run books -a category=poetry --set delay=0.5 -o books.csv
     """
     if out is not None:
-        check_suffix(out)
+        check_target(out)
     configure(options)
     crawl = Crawl(
         load_spider(name),

@@ -1,7 +1,6 @@
 """`crawler status`: a crawl so far, read from its file."""
 
 import json
-import os
 import sqlite3
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,9 @@ from crawler.cli.crawlfile import CrawlFile, crawl_file
 from crawler.cli.logs import printable
 from crawler.cli.options import db_option, log_options, spider_argument
 from crawler.cli.summary import print_items, print_latency, print_pages
+from storage.lock import holder
 from storage.records import ErrorReport, Report
-from storage.report import hosts, report
+from storage.report import errors, hosts, report
 
 
 @click.command()
@@ -52,7 +52,7 @@ def status(
         file.connection.execute("BEGIN")  # one moment of the crawl, over all queries
         run = file.run(number)
         found = report(file.connection, run)
-        failures = _failures(file.connection, run, limit) if with_errors else []
+        failures = errors(file.connection, run, limit) if with_errors else []
         if as_json:
             click.echo(json.dumps(_as_json(file, found, failures, with_errors)))
         elif with_errors:
@@ -72,7 +72,7 @@ def _as_json(
         "spider": found.spider,
         "run": found.run,
         "finish": found.finish,
-        "running": _writer(file.path) is not None,
+        "running": holder(file.path) is not None,
         "arguments": found.arguments,
         "started_at": found.started_at,
         "finished_at": found.finished_at,
@@ -103,18 +103,6 @@ def _runs(connection: sqlite3.Connection) -> list[tuple[Any, ...]]:
         "SELECT id, spider, started_at, finished_at, finish FROM crawl_run "
         "ORDER BY id DESC LIMIT 20"
     ).fetchall()
-
-
-def _failures(connection: sqlite3.Connection, run: int, limit: int) -> list[ErrorReport]:
-    """Return the latest failed requests, newest first; some have no more to say than why."""
-    return [
-        ErrorReport(*row)
-        for row in connection.execute(
-            "SELECT url, coalesce(reason, ''), coalesce(error, '') FROM crawl_request "
-            "WHERE run = ? AND state = 'failed' ORDER BY finished_at DESC, id DESC LIMIT ?",
-            (run, limit),
-        )
-    ]
 
 
 def _print(file: CrawlFile, found: Report) -> None:
@@ -153,22 +141,10 @@ def _print(file: CrawlFile, found: Report) -> None:
 def _how(file: CrawlFile, found: Report) -> str:
     if found.finish is not None:
         return f"{found.finish} at {found.finished_at}"
-    writer = _writer(file.path)
+    writer = holder(file.path)
     if writer is not None:
         return f"running since {found.started_at} (process {writer})"
     return "cut short; the same crawler run goes on with it"
-
-
-def _writer(path: Path) -> int | None:
-    """Return the process that writes the file now, or None."""
-    try:
-        pid = int(path.with_name(path.name + ".lock").read_text().strip())
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid  # somebody else's, but alive
-    except (OSError, ValueError):
-        return None
-    return pid
 
 
 def _print_errors(failures: list[ErrorReport]) -> None:

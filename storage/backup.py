@@ -1,0 +1,38 @@
+"""A consistent copy of a crawl file, also while the crawl runs."""
+
+import os
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from storage.errors import RunMismatch, StoreError
+from storage.reader import explain_read_error, open_reader
+
+
+def backup(database: Path, target: Path) -> int:
+    """Copy `database` to the new file `target` as it is at one moment; return its bytes.
+
+    SQLite reads it in one transaction, so that a crawl which goes on writing neither waits nor
+    shows in half. The copy is compact, and appears under its name only when it is complete.
+    Raises `RunMismatch` when `target` is there already, or nowhere; `StoreError` when it cannot
+    be read or written.
+    """
+    if target.exists():
+        raise RunMismatch(f"{target} is there already: a backup overwrites nothing")
+    if not target.resolve().parent.is_dir():
+        raise RunMismatch(f"cannot write {target}: there is no such directory")
+    part = target.with_name(f"{target.name}.{os.getpid()}.part")
+    try:
+        with closing(open_reader(database)) as connection:
+            connection.execute("PRAGMA query_only = OFF")  # it is about to write: elsewhere
+            connection.execute("VACUUM INTO ?", (str(part),))
+        os.link(part, target)  # fails, unlike a rename, if somebody made it meanwhile
+    except FileExistsError as error:
+        raise RunMismatch(f"{target} is there already: a backup overwrites nothing") from error
+    except OSError as error:
+        raise StoreError(f"cannot write {target}: {error.strerror}") from error
+    except sqlite3.Error as error:
+        raise explain_read_error(error, database) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target.stat().st_size
