@@ -5,6 +5,7 @@ nothing of asyncio: `sqlite.py` hands them to the thread.
 """
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -387,9 +388,20 @@ def queued_hosts(connection: sqlite3.Connection, run: int) -> list[str]:
     return sorted(hosts)
 
 
+# How far the latest time that the clock has ever shown is ahead of the monotonic one.
+_latest = -math.inf
+
+
+def _now() -> float:
+    """Return the time of a clock that is never set back: retries would wait until it caught up."""
+    global _latest
+    _latest = max(_latest, time.time() - time.monotonic())
+    return _latest + time.monotonic()
+
+
 def ready(connection: sqlite3.Connection, run: int, wants: Sequence[Want]) -> list[HostWork]:
     """Return each wanted host's next requests, without those that are held in memory."""
-    now = time.time()
+    now = _now()
     return [_host_work(connection, run, want, now) for want in wants]
 
 

@@ -1,9 +1,10 @@
 """Whether a crawl file can be trusted: where it lies, and whether it is whole."""
 
+import os
 import sqlite3
 from pathlib import Path
 
-from storage.errors import StoreError
+from storage.errors import RunMismatch, StoreError
 
 # A write-ahead log needs shared memory between processes, which these do not have
 # (https://sqlite.org/wal.html): two writers could corrupt the file without a word.
@@ -13,7 +14,9 @@ _NETWORK = frozenset(
         "beegfs",
         "ceph",
         "cifs",
+        "fuse.gcsfuse",
         "fuse.glusterfs",
+        "fuse.rclone",
         "fuse.s3fs",
         "fuse.sshfs",
         "lustre",
@@ -29,10 +32,10 @@ _SMALL = 64 * 1024 * 1024
 
 
 def check_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
-    """Raise `StoreError` when `path` is on a network file system (known on Linux only)."""
+    """Raise `RunMismatch` when `path` is on a network file system (known on Linux only)."""
     kind = filesystem_of(path, mounts)
     if kind in _NETWORK:
-        raise StoreError(
+        raise RunMismatch(
             f"{path} is on a network file system ({kind}), where SQLite cannot keep it safe: "
             "choose a --db on a local disk"
         )
@@ -44,7 +47,7 @@ def filesystem_of(path: Path, mounts: Path) -> str | None:
         lines = mounts.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    place = path.absolute().parent.resolve()
+    place = Path(os.path.realpath(path)).parent
     found: tuple[str, str | None] = ("", None)
     for line in lines:
         _, point, kind, *_ = line.split(" ", 3)

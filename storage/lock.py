@@ -20,6 +20,8 @@ def holder(database: Path) -> int | None:
 
 
 def _lock_path(database: Path) -> Path:
+    # Two names of one file are one lock: SQLite follows links too.
+    database = Path(os.path.realpath(database))
     return database.with_name(database.name + ".lock")
 
 
@@ -53,8 +55,12 @@ class FileLock:
                 self._fd = fd
             else:
                 os.close(fd)
-        os.ftruncate(self._fd, 0)
-        os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        try:
+            os.ftruncate(self._fd, 0)
+            os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
+        except OSError:
+            self.release()  # the disk is full, say: nobody shall be kept out by a failure
+            raise
 
     def release(self) -> None:
         """Let go; does nothing when the lock is not held."""

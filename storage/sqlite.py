@@ -65,6 +65,8 @@ class SqliteStore:
 
     async def __aenter__(self) -> Self:
         try:
+            if self.path.exists() and not self.path.is_file():
+                raise RunMismatch(f"{self.path} is not a file: choose another --db")
             self.path.parent.mkdir(parents=True, exist_ok=True)
             check_filesystem(self.path)
             self._lock.acquire()
@@ -126,7 +128,12 @@ class SqliteStore:
             return StoreError(f"the disk of {self.path} is full: make room, then run again")
         if "malformed" in text:
             return StoreError(damaged(self.path, text))
-        return StoreError(f"{self.path} cannot be used: {text}")
+        if "locked" in text:
+            return StoreError(f"{self.path} is locked by another program: close it, then run again")
+        return StoreError(
+            f"{self.path} cannot be used ({text}): see to its disk, then run again; "
+            "what was committed is safe"
+        )
 
     # ── runs ────────────────────────────────────────────────────────────────────────────
 

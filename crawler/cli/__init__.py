@@ -25,7 +25,10 @@ COMMANDS = {
     "status": ("status:status", "Show a crawl so far: by state, host and reason."),
     "query": ("query:query", "Run SQL on a crawl's file, or list its tables."),
     "export": ("export:export", "Write a crawl's items to a CSV, JSON Lines or Parquet file."),
-    "backup": ("backup:backup", "Copy a crawl's file, whole and consistent, also while it runs."),
+    "backup": (
+        "backup:backup",
+        "Copy a crawl's file, whole and consistent, also while the crawl runs.",
+    ),
     "shell": ("shell:shell", "Try selectors on one page."),
     "fetch": ("fetch:fetch", "Fetch one page as a spider would, and print it."),
     "demo": ("demo:demo", "Crawl a small bookshop that it serves itself; needs no network."),

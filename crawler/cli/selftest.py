@@ -26,10 +26,14 @@ _COLUMNS = (
 
 
 @click.command()
-@click.option("--kills", type=click.IntRange(1), default=40, show_default=True)
-@click.option("--pages", type=click.IntRange(10), default=150, show_default=True)
 @click.option(
-    "--seed", type=int, default=1, show_default=True, help="The same seed, the same plan."
+    "--kills", type=click.IntRange(1), default=40, show_default=True, help="In all rounds."
+)
+@click.option(
+    "--pages", type=click.IntRange(10), default=150, show_default=True, help="Of each site."
+)
+@click.option(
+    "--seed", type=int, default=1, show_default=True, help="The same seed makes the same plan."
 )
 @log_options
 @click.pass_obj

@@ -101,7 +101,7 @@ async def test_a_wrong_suffix_is_told_before_anything_is_fetched(project: Projec
         project.shop(site.url)
         result = await project.crawler("run", "shop", "-o", "pages.xlsx")
         assert not site.hits
-    assert "cannot export to pages.xlsx: name it .csv, .jsonl, .parquet" in result.error
+    assert "cannot export to pages.xlsx: name it .csv, .jsonl or .parquet" in result.error
     assert result.status == 2
 
 
