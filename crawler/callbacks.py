@@ -61,7 +61,7 @@ async def run_callback(
 
 
 async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) -> None:
-    """Walk a plain iterable; it is looked at the clock between two of its results only."""
+    """Walk a plain iterable; it is looked at the clock after each of its results only."""
     if result is None or isinstance(result, Request | BaseModel | dict):
         take(result)
         return
@@ -69,18 +69,22 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) 
     deadline = loop.time() + timeout
     for number, output in enumerate(result, 1):
         take(output)
+        if loop.time() > deadline:
+            raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
         if not number % PAUSE_EVERY:
             await asyncio.sleep(0)
-            if loop.time() > deadline:
-                raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
 
 
 async def _take_async(result: Any, take: Callable[[Any], None]) -> None:
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterator):
+        number = 0
         async for output in result:
             take(output)
+            number += 1
+            if not number % PAUSE_EVERY:
+                await asyncio.sleep(0)  # an async generator need not ever wait for anything
     else:
         await _take_plain(result, take, float("inf"))
 
@@ -91,20 +95,37 @@ async def _bounded(work: Awaitable[None], timeout: float) -> None:
     It has a task of its own: code that swallows `CancelledError` can then be left behind,
     while its page fails and the worker goes on.
     """
-    task = asyncio.ensure_future(_without_exit(work))
+    task = asyncio.create_task(_without_exit(work), name="callback")
     try:
         done, _ = await asyncio.wait({task}, timeout=timeout)
     except asyncio.CancelledError:
-        task.cancel()
-        await asyncio.wait({task}, timeout=_LAST_WORDS)
+        await _end(task)
         raise
     if not done:
-        task.cancel()
-        await asyncio.wait({task}, timeout=_LAST_WORDS)
+        await _end(task)
         raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
     if task.cancelled():
         raise CallbackError("spider_error", "the callback cancelled itself")
     task.result()
+
+
+async def _end(task: asyncio.Task[None]) -> None:
+    """Cancel the task; one that goes on all the same is nobody's concern any more."""
+    task.add_done_callback(_never_mind)
+    task.cancel()
+    try:
+        await asyncio.wait({task}, timeout=_LAST_WORDS)
+    finally:
+        if not task.done():
+            # asyncio.run would wait for it at its end, for ever; and complain when it is gone.
+            asyncio._unregister_task(task)
+            task._log_destroy_pending = False  # type: ignore[attr-defined]
+
+
+def _never_mind(task: asyncio.Task[None]) -> None:
+    """Look at how a task ended, or asyncio logs that nobody did."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _without_exit(work: Awaitable[None]) -> None:

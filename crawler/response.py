@@ -157,9 +157,10 @@ class Response:
         xpath: str | None = None,
         **arguments: Any,
     ) -> Iterator[Request]:
-        """Yield a request for each of many links: a CSS selector, a selection, or urls.
+        """Yield a request for each page that links lead to: a CSS selector, a selection, or urls.
 
-        Elements without a url are passed over.
+        A page that several of them lead to is yielded once; elements without a url are passed
+        over. Raises `ValueError` when not exactly one of `links`, `css` and `xpath` is given.
         """
         given = [way for way in (links, css, xpath) if way is not None]
         if len(given) != 1:
@@ -172,13 +173,10 @@ class Response:
         else:
             assert links is not None
             found = links
-        joined: dict[str, str] = {}
-        for href in hrefs(found):
-            page = href.partition("#")[0]  # many links of a page differ only in the fragment
-            url = joined.get(page)
-            if url is None:
-                url = joined[page] = self._absolute(page)
-            yield Request(url, callback, **arguments)
+        # Most links of a page are there several times, or differ only in their fragment.
+        pages = dict.fromkeys(href.partition("#")[0] for href in hrefs(found))
+        for page in pages:
+            yield Request(self._absolute(page), callback, **arguments)
 
     def _absolute(self, href: str) -> str:
         try:

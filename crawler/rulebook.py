@@ -44,6 +44,7 @@ class Rulebook:
         self._retries = retries
         self._backoff = backoff
         self._verdicts: dict[str, Verdict] = {}
+        self._expires: dict[str, float] = {}  # monotonic, so that no change of the clock matters
         self._origins: dict[str, set[str]] = {}  # host -> its origins, http and https
         self._asking: dict[str, asyncio.Lock] = {}
         self._news: set[str] = set()  # hosts to be saved with the next commit
@@ -51,7 +52,7 @@ class Rulebook:
     def known(self, origin: str) -> Verdict | None:
         """Return what is known of an origin, or None when its robots.txt is to be fetched."""
         verdict = self._verdicts.get(origin)
-        if verdict is None or verdict.again or verdict.until <= time.time():
+        if verdict is None or verdict.again or self._expires[origin] <= time.monotonic():
             return None
         return verdict
 
@@ -122,6 +123,7 @@ class Rulebook:
 
     def _keep(self, origin: str, verdict: Verdict) -> None:
         self._verdicts[origin] = verdict
+        self._expires[origin] = time.monotonic() + verdict.until - time.time()
         self._origins.setdefault(host_of(f"{origin}/"), set()).add(origin)
 
     def remember(self, stored: str) -> list[Verdict]:

@@ -5,7 +5,6 @@ nothing of asyncio: `sqlite.py` hands them to the thread.
 """
 
 import json
-import math
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
@@ -39,6 +38,11 @@ _VALUE_ERRORS = (
     RunMismatch,  # a model that does not fit its table, first seen in mid-run
     ValueError,
 )
+
+
+# No retry waits for longer (seconds): a server's Retry-After counts for an hour at most, and a
+# spider's own middleware hardly means more than a week.
+_LONGEST_WAIT = 7 * 86_400.0
 
 
 def now_iso() -> str:
@@ -116,6 +120,16 @@ def _resume(
         (base_pages, base_items, run),
     )
     return Run(run, spider, began_with, True, bool(seeded), base_pages, base_items)
+
+
+def forget_absurd_waits(connection: sqlite3.Connection, run: int) -> None:
+    """Make retries due that wait for longer than any may: the clock was wrong when it was set."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE crawl_request SET not_before = NULL "
+            "WHERE run = ? AND state = 'queued' AND not_before > ?",
+            (run, time.time() + _LONGEST_WAIT),
+        )
 
 
 def finish_run(connection: sqlite3.Connection, run: int, finish: Finish) -> None:
@@ -388,20 +402,14 @@ def queued_hosts(connection: sqlite3.Connection, run: int) -> list[str]:
     return sorted(hosts)
 
 
-# How far the latest time that the clock has ever shown is ahead of the monotonic one.
-_latest = -math.inf
+def ready(
+    connection: sqlite3.Connection, run: int, wants: Sequence[Want], now: float | None = None
+) -> list[HostWork]:
+    """Return each wanted host's next requests, without those that are held in memory.
 
-
-def _now() -> float:
-    """Return the time of a clock that is never set back: retries would wait until it caught up."""
-    global _latest
-    _latest = max(_latest, time.time() - time.monotonic())
-    return _latest + time.monotonic()
-
-
-def ready(connection: sqlite3.Connection, run: int, wants: Sequence[Want]) -> list[HostWork]:
-    """Return each wanted host's next requests, without those that are held in memory."""
-    now = _now()
+    `now` decides which retries are due; the clock's time by default.
+    """
+    now = time.time() if now is None else now
     return [_host_work(connection, run, want, now) for want in wants]
 
 

@@ -1,7 +1,9 @@
 """The embedded store: a crawl as one SQLite file."""
 
 import asyncio
+import math
 import sqlite3
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -62,6 +64,7 @@ class SqliteStore:
         self._lock = FileLock(path)
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None
+        self._ahead = -math.inf  # of the latest time seen before the monotonic one, in seconds
 
     async def __aenter__(self) -> Self:
         try:
@@ -118,6 +121,11 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
+    def _now(self) -> float:
+        """Return the time of a clock that is never set back, or retries would wait for it."""
+        self._ahead = max(self._ahead, time.time() - time.monotonic())
+        return self._ahead + time.monotonic()
+
     def _explain(self, error: sqlite3.Error) -> StoreError:
         text = str(error)
         if "not a database" in text:
@@ -158,6 +166,8 @@ class SqliteStore:
         def begin(connection: sqlite3.Connection) -> Run:
             self._tables.check(connection, tables)
             run = frontier.begin_run(connection, spider, arguments, fresh)
+            if run.resumed:
+                frontier.forget_absurd_waits(connection, run.id)
             with frontier.transaction(connection):
                 for table in make:
                     self._tables.ensure(connection, table, spider)
@@ -195,7 +205,8 @@ class SqliteStore:
 
     async def ready(self, run: Run, wants: Sequence[Want]) -> list[HostWork]:
         """Return the next requests of each wanted host, best first."""
-        return await self._run(partial(frontier.ready, run=run.id, wants=wants))
+        now = self._now()
+        return await self._run(partial(frontier.ready, run=run.id, wants=wants, now=now))
 
     async def commit(
         self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
