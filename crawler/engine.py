@@ -16,13 +16,14 @@ from crawler.errors import UsageError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
 from crawler.item import Item
+from crawler.lanes import Job
 from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.progress import Progress, Snapshot
 from crawler.rulebook import Rulebook
-from crawler.scheduler import Job, Scheduler
+from crawler.scheduler import Scheduler
 from crawler.seeding import Seeder
 from crawler.settings import Settings, load_settings
 from crawler.spider import Spider, item_models

@@ -8,12 +8,11 @@ requests cannot starve the rest. What is in flight is known only here, in memory
 
 import asyncio
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
 
+from crawler.lanes import NEVER, FetchJob, Job, Lane, RobotsJob
 from crawler.rulebook import Rulebook
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
 from crawler.url import origin_of
@@ -22,7 +21,6 @@ from storage.records import (
     Committed,
     HostRecord,
     HostWork,
-    QueuedRequest,
     Run,
     State,
     Visit,
@@ -34,49 +32,6 @@ _BUFFERED = 8192
 _LANE_MIN, _LANE_MAX = 4, 256
 # Lanes refilled in one go, so that a read never holds up a commit for long.
 _REFILL_AT_ONCE = 200
-
-_NEVER = float("inf")
-
-
-@dataclass(slots=True)
-class Lane:
-    """One host's requests that are in memory, and what is known of those that are not."""
-
-    gate: HostGate
-    buffer: deque[QueuedRequest] = field(default_factory=deque)
-    held: set[int] = field(default_factory=set)  # ids in memory, until their visit is committed
-    more: bool = False  # the frontier may have further requests that could run now
-    overtaken: bool = False  # among these are better ones than some in the buffer
-    loading: bool = False
-    first: bool = True  # nothing was read for this host yet
-    due: float = _NEVER  # when its earliest retry may run
-    asking: bool = False  # its robots.txt is being fetched
-    armed_at: float = _NEVER  # when the heap will look at it
-
-    @property
-    def idle(self) -> bool:
-        """Whether there is nothing left to do for the host, now or later."""
-        return not (self.held or self.more or self.loading or self.asking or self.due < _NEVER)
-
-
-@dataclass(slots=True)
-class FetchJob:
-    """A request on its way to a worker; its host's slot is taken already."""
-
-    row: QueuedRequest
-    gate: HostGate
-    queued_at: float
-
-
-@dataclass(slots=True)
-class RobotsJob:
-    """A robots.txt to be fetched before anything else of its host."""
-
-    origin: str
-    lane: Lane
-
-
-Job = FetchJob | RobotsJob
 
 
 class Scheduler:
@@ -194,9 +149,9 @@ class Scheduler:
             heappop(self._heap)
             if when != lane.armed_at:
                 continue  # armed again since, for another time
-            lane.armed_at = _NEVER
+            lane.armed_at = NEVER
             if lane.due <= now:
-                lane.due = _NEVER
+                lane.due = NEVER
                 lane.more = True
             if self._may_go(lane) and lane.gate.opens_at(now) <= now:
                 self._serve(lane, now)

@@ -13,13 +13,13 @@ from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
 from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.harvest import Harvest
+from crawler.lanes import FetchJob, Job, RobotsJob
 from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware import Handler
 from crawler.request import Request, from_record
 from crawler.response import Response
 from crawler.rulebook import Verdict
-from crawler.scheduler import FetchJob, Job, RobotsJob
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.url import canonical, fingerprint

@@ -19,11 +19,12 @@ import crawler
 from crawler.committer import Committer
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, RetryLater
+from crawler.lanes import FetchJob, Job, RobotsJob
 from crawler.links import Discovery
 from crawler.request import Request
 from crawler.response import Response
 from crawler.rulebook import Rulebook
-from crawler.scheduler import FetchJob, Job, RobotsJob, Scheduler
+from crawler.scheduler import Scheduler
 from crawler.settings import Settings
 from crawler.throttle import HostGate, Throttle
 from crawler.url import Scope, fingerprint, host_of
