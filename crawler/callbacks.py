@@ -2,7 +2,10 @@
 
 import asyncio
 import inspect
+import sys
+import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
+from importlib import import_module
 from typing import Any
 
 from pydantic import BaseModel
@@ -33,6 +36,37 @@ def callback_of(spider: Spider, name: str | None) -> Callable[..., Any]:
     if not callable(method):
         raise LookupError(f"{type(spider).__name__} has no method {name!r}")
     return method  # type: ignore[no-any-return]
+
+
+def is_of_user_code(error: BaseException) -> bool:
+    """Say whether an error that came out of user code is its own, and not that we are to end.
+
+    Called where it was caught. A `KeyboardInterrupt` is always the user's wish.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        return task is None or not task.cancelling()
+    return not isinstance(error, KeyboardInterrupt)
+
+
+def trace_of(error: BaseException) -> str:
+    """Return the traceback as text that any file can hold."""
+    text = "".join(traceback.format_exception(error))
+    return text.encode(errors="backslashreplace").decode()  # its message may hold anything
+
+
+def name_of(error: BaseException) -> str:
+    """Return the error's type and text, also of one whose own `repr` fails."""
+    return trace_of(error).rstrip().rpartition("\n")[2]
+
+
+async def end_hook(result: Any, *, timeout: float) -> None:
+    """Await what a hook of the spider returned, if it is to be awaited, for so long at most.
+
+    Raises `CallbackError` when it takes longer, and whatever it raises itself.
+    """
+    if inspect.isawaitable(result):
+        await _bounded(result, timeout)
 
 
 async def run_callback(
@@ -117,9 +151,19 @@ async def _end(task: asyncio.Task[None]) -> None:
         await asyncio.wait({task}, timeout=_LAST_WORDS)
     finally:
         if not task.done():
-            # asyncio.run would wait for it at its end, for ever; and complain when it is gone.
-            asyncio._unregister_task(task)
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            _leave_behind(task)
+
+
+def _leave_behind(task: asyncio.Task[None]) -> None:
+    """Let the process end without the task.
+
+    asyncio.run would wait for it, for ever. And to collect a coroutine is to close it: one that
+    ignores that as well, in a loop, would hang the interpreter as it ends. So it never is.
+    """
+    asyncio._unregister_task(task)
+    if sys.implementation.name == "cpython":
+        ctypes = import_module("ctypes")  # loaded for this alone
+        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
 
 
 def _never_mind(task: asyncio.Task[None]) -> None:

@@ -1,14 +1,14 @@
 """The engine: wires everything below for one run; the only place that knows all of it."""
 
 import asyncio
-import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel
 
+from crawler.callbacks import end_hook, is_of_user_code, name_of
 from crawler.committer import Committer
 from crawler.contact import Courtesy
 from crawler.door import Door
@@ -24,9 +24,10 @@ from crawler.middleware.timing import timing
 from crawler.progress import Progress, Snapshot
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
+from crawler.scrapy_settings import translated
 from crawler.seeding import Seeder
 from crawler.settings import Settings, load_settings
-from crawler.spider import Spider, item_models
+from crawler.spider import Spider, bound_middleware, item_models
 from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
 from crawler.watchdog import Watchdog
@@ -102,9 +103,14 @@ class Crawl:
             raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
         self.spider_class = spider
         self.path = Path(db) if db is not None else default_path(spider.name)
+        older, unknown = translated(getattr(spider, "custom_settings", None) or {})
         self.settings: Settings = load_settings(
-            Path(config) if config is not None else None, spider.settings, overrides
+            Path(config) if config is not None else None,
+            {**older, **spider.settings},
+            overrides,
         )
+        if unknown:
+            log.warning("custom_settings_ignored", spider=spider.name, names=unknown)
         self._open_store = store
         self._fresh = fresh
         self._arguments = dict(arguments or {})
@@ -114,7 +120,9 @@ class Crawl:
         self._stop = Stop()
         self.begun = asyncio.Event()  # set once the run is known: a new one, or resumed
         self.run_record: Run | None = None
-        spider(**self._arguments)  # a wrong argument is told before a file is made
+        if "name" in self._arguments:
+            raise UsageError("argument 'name' would hide the spider's own name")
+        bound_middleware(spider(**self._arguments))  # what is wrong is told before a file is made
 
     @property
     def resumed(self) -> bool:
@@ -175,9 +183,12 @@ class Crawl:
             except BaseException:
                 await store.finish_run(run, "failed")
                 raise
+            # First the account, which takes a while in a large file: a crash after the last word
+            # has the same command begin a new run.
+            report = await store.report(run)
             await store.finish_run(run, finish)
             return summarise(
-                await store.report(run),
+                report,
                 finish,
                 self.path,
                 resumed=run.resumed,
@@ -211,11 +222,19 @@ class Crawl:
                 self._stop.ask("stopped")
                 raise
             finally:
-                closing = spider.closed(self._stop.finish)
-                if inspect.isawaitable(closing):
-                    await closing
+                await self._close(spider)
         # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.
         return "finished" if house.drained else self._stop.finish
+
+    async def _close(self, spider: Spider) -> None:
+        """Call the spider's `closed`; what becomes of it changes nothing about the run."""
+        try:
+            timeout = self.settings.callback_timeout
+            await end_hook(spider.closed(self._stop.finish), timeout=timeout)
+        except BaseException as error:
+            if not is_of_user_code(error):
+                raise
+            log.error("closed_error", error=name_of(error))
 
 
 class _House:
@@ -259,7 +278,7 @@ class _House:
         door = Door(
             fetcher,
             courtesy,
-            [timing, retry(settings), *spider.middleware],
+            [timing, retry(settings), *bound_middleware(spider)],
             concurrency=settings.concurrency,
         )
         spider._fetch = door.fetch_now
@@ -373,7 +392,21 @@ def _expected_items(models: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
     So a query on one that was never found answers with no rows, instead of no such table.
     """
     items = [model for model in models if issubclass(model, Item)]
-    return [m for m in items if not any(other is not m and issubclass(other, m) for other in items)]
+    bases = {base for model in items for base in model.__mro__[1:]}
+    parts = {
+        part
+        for model in items
+        for field in model.model_fields.values()
+        for part in _types(field.annotation)
+    }
+    return [model for model in items if model not in bases and model not in parts]
+
+
+def _types(annotation: Any) -> Iterator[Any]:
+    """Yield a type and the types within it: `list[Skill] | None` holds Skill."""
+    yield annotation
+    for inner in get_args(annotation):
+        yield from _types(inner)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborNode
 from crawler.errors import InvalidUrl
 from crawler.request import Request, identify, to_record
 from crawler.selection import Selector, SelectorList
-from crawler.url import Scope, fingerprint, is_web, redact
+from crawler.url import Scope, canonical, fingerprint, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
 # Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
@@ -59,6 +59,14 @@ def _href(link: Any) -> str | None:
     raise ValueError(f"cannot follow a {type(link).__name__}")
 
 
+def _is_relative(url: str, base: str) -> bool:
+    try:
+        canonical(url, base)
+    except ValueError:
+        return False
+    return True
+
+
 class Discovery:
     """Turns the requests that pages yield into rows for the frontier, each new one once.
 
@@ -86,7 +94,11 @@ class Discovery:
         depth = parent.depth + 1
         try:
             url, host, plain = identify(request.url)
-        except InvalidUrl:
+        except InvalidUrl as error:
+            if _is_relative(request.url, parent.url):
+                raise ValueError(
+                    f"relative url {request.url[:200]!r}: use response.follow, which joins it"
+                ) from error
             shown = redact(request.url)[:_SHOWN]
             identity = fingerprint(request.method, shown)
             return NewRequest(

@@ -353,7 +353,9 @@ class Scheduler:
             for verdict in self._rulebook.remember(record.robots):
                 gate.slow_down(self._rulebook.delay(verdict))
         if record is not None and record.next_at is not None:
-            gate.cool_down(_until(record.next_at), now)
+            wait = record.next_at - time.time()
+            if wait <= MAX_COOL_DOWN:  # nobody asked for more: the clock was wrong
+                gate.cool_down(wait, now)
         if self._run.resumed and gate.delay:
             # The contact just before a crash may not have been written down.
             gate.cool_down(gate.delay, now)

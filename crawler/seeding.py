@@ -2,7 +2,8 @@
 
 from collections.abc import AsyncIterator, Sequence
 
-from crawler.errors import InvalidUrl, UsageError
+from crawler.callbacks import is_of_user_code, name_of
+from crawler.errors import CrawlerError, InvalidUrl, UsageError
 from crawler.guard import Guard
 from crawler.links import Discovery
 from crawler.logs import get_logger
@@ -10,7 +11,7 @@ from crawler.progress import Progress
 from crawler.request import Request, to_record
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
-from crawler.spider import Spider, start_requests
+from crawler.spider import Spider, has_no_start, start_requests
 from crawler.url import Scope, is_web, origin_of
 from storage import Store
 from storage.records import NewRequest, Run
@@ -65,8 +66,10 @@ class Seeder:
         """
         if self._run.seeded:
             return
+        if has_no_start(self._spider):
+            raise UsageError(f"{self._spider.name} has nothing to start with: give it start_urls")
         position = 0
-        async for batch in _batches(start_requests(self._spider)):
+        async for batch in _batches(self._start()):
             records = [self._record(request, position + n) for n, request in enumerate(batch)]
             position += len(records)
             await self._add(records, last=False)
@@ -74,6 +77,19 @@ class Seeder:
         self._scheduler.seeded()
         if not position:
             log.warning("no_start_requests", spider=self._spider.name)
+
+    async def _start(self) -> AsyncIterator[Request]:
+        """Yield the start requests; `sys.exit` in `start` is an error too, and ends no loop."""
+        try:
+            async for request in start_requests(self._spider):
+                yield request
+        except (KeyboardInterrupt, GeneratorExit, Exception):
+            raise
+        except BaseException as error:
+            if not is_of_user_code(error):
+                raise
+            name = self._spider.name
+            raise CrawlerError(f"start() of {name} raised {name_of(error)}") from error
 
     def _record(self, request: Request, position: int) -> NewRequest:
         name = self._spider.name

@@ -5,6 +5,7 @@ what the caller says (`--set`, or keyword arguments of `crawler.run`).
 """
 
 import difflib
+import json
 import os
 import tomllib
 from collections.abc import Iterable, Mapping
@@ -24,6 +25,7 @@ from pydantic_settings import SettingsError as UnreadableSource
 from crawler.errors import SettingsError
 
 PREFIX = "CRAWLER_"
+_CALLER = "the arguments"
 USER_AGENT = "crawler/0.1"
 
 
@@ -147,14 +149,14 @@ def load_settings(
     sources = {
         str(config): from_file,
         "the spider's settings": dict(spider or {}),
-        "the arguments": {key: _value(key, v) for key, v in (overrides or {}).items()},
+        _CALLER: {key: _value(key, v) for key, v in (overrides or {}).items()},
     }
     for where, values in sources.items():
         _refuse_unknown(values, where)
     _refuse_unknown(_environment_names(), "the environment")
     # The file is below the environment: what the environment sets, the file does not.
     below = {key: v for key, v in from_file.items() if key not in _environment_names()}
-    merged = {**below, **sources["the spider's settings"], **sources["the arguments"]}
+    merged = {**below, **sources["the spider's settings"], **sources[_CALLER]}
     try:
         return Settings(**merged)
     except ValidationError as error:
@@ -183,8 +185,11 @@ def _value(key: str, value: Any) -> Any:
         return value
     if value.lower() in ("", "none"):
         return None
-    with suppress(tomllib.TOMLDecodeError):  # raised by text without quotes
+    with suppress(ValueError):  # raised by text without quotes
         value = tomllib.loads(f"value = {value}")["value"]
+    if isinstance(value, str) and value.startswith("{"):
+        with suppress(ValueError):  # a table in TOML has `=` where JSON has `:`
+            value = json.loads(value)
     return [value] if field.annotation == list[str] and isinstance(value, str) else value
 
 
@@ -193,6 +198,8 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
         if name not in Settings.model_fields:
             near = difflib.get_close_matches(name, Settings.model_fields, n=1)
             hint = f": did you mean {near[0]!r}?" if near else ""
+            if not hint and where == _CALLER:
+                hint = f" (an argument of the spider is -a {name}=…, or arguments={{{name!r}: …}})"
             raise SettingsError(f"unknown setting {name!r} in {where}{hint}")
 
 

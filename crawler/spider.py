@@ -61,6 +61,8 @@ class Spider:
 
         A crawl that was cut short runs this again; requests it knows are not added twice.
         """
+        if isinstance(self.start_urls, str):
+            raise SpiderError(f"start_urls of {self.name} is text: make it a list of urls")
         for url in self.start_urls:
             yield Request(url)
 
@@ -95,6 +97,23 @@ class Spider:
         return f"<{type(self).__name__} {self.name!r}>"
 
 
+def bound_middleware(spider: Spider) -> list[Middleware]:
+    """Return the spider's middleware, methods named in its class body bound to it.
+
+    Raises `SpiderError` for one that cannot be called.
+    """
+    bound: list[Middleware] = []
+    for layer in spider.middleware:
+        name = layer if isinstance(layer, str) else getattr(layer, "__name__", "")
+        own = getattr(type(spider), name, None) if name else None
+        if isinstance(layer, str) or own is layer:
+            layer = getattr(spider, name, None)  # type: ignore[assignment]
+        if not callable(layer):
+            raise SpiderError(f"middleware {name or layer!r} of {spider.name} is not a function")
+        bound.append(layer)
+    return bound
+
+
 def start_requests(spider: Spider) -> AsyncIterator[Request]:
     """Return the spider's start requests, also from a plain `start` or Scrapy's older name."""
     older = getattr(spider, "start_requests", None)
@@ -110,6 +129,12 @@ async def _walk(requests: AsyncIterator[Request] | Iterable[Request]) -> AsyncIt
     else:
         for request in requests:
             yield request
+
+
+def has_no_start(spider: Spider) -> bool:
+    """Say whether the spider gives nothing to begin with, neither urls nor a `start`."""
+    default = type(spider).start is Spider.start and not hasattr(spider, "start_requests")
+    return default and not spider.start_urls
 
 
 def item_models(spider: type[Spider]) -> dict[str, type[BaseModel]]:

@@ -1,14 +1,21 @@
 """A worker: takes a request, fetches it, has it parsed, hands over the visit."""
 
 import asyncio
+import logging
 import time
-import traceback
 from collections.abc import Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel
 
-from crawler.callbacks import CallbackError, callback_of, run_callback
+from crawler.callbacks import (
+    CallbackError,
+    callback_of,
+    is_of_user_code,
+    name_of,
+    run_callback,
+    trace_of,
+)
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
 from crawler.errors import DropRequest, FetchError, RetryLater
@@ -48,6 +55,7 @@ class Worker:
         self._house = courtesy
         self._models = models
         self._settings = settings
+        self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
         self._discovery = discovery
         # The second name is Scrapy's.
         older = getattr(spider, "handle_httpstatus_list", ())
@@ -95,9 +103,21 @@ class Worker:
                 await self._parse(outcome, row, visit)
             elif outcome is not None:
                 await self._fail(outcome, row, visit)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 (a spider may raise anything)
+        except BaseException as error:
+            if not is_of_user_code(error):
+                raise
             self._spider_error(visit, error, request.url)
         visit.timings = _timings(request)
+        if self._debugging:
+            log.debug(
+                "page",
+                url=row.url,
+                state=visit.state,
+                reason=visit.reason,
+                status=visit.status,
+                items=len(visit.items),
+                requests=len(visit.requests),
+            )
         return visit
 
     async def _fetch(
@@ -119,12 +139,12 @@ class Worker:
             contact.failed(error)
             visit.reason, visit.error = error.reason, str(error)
             return Failure(request, error.reason, error)
-        except (Exception, asyncio.CancelledError) as error:
-            if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+        except BaseException as error:
+            if not is_of_user_code(error):
                 raise
             visit.reason = "middleware_error"
-            visit.error = traceback.format_exc()
-            log.error("middleware_error", url=request.url, error=repr(error))
+            visit.error = trace_of(error)
+            log.error("middleware_error", url=request.url, error=name_of(error))
             return Failure(request, visit.reason, error)
         finally:
             VISITING.reset(visiting)
@@ -181,14 +201,9 @@ class Worker:
         """The page fails as a whole: none of its items and links are kept."""
         visit.state = "failed"
         visit.reason = error.reason if isinstance(error, CallbackError) else "spider_error"
-        visit.error = traceback.format_exc()
+        visit.error = trace_of(error)
         visit.items, visit.requests = [], []
-        log.error(visit.reason, url=url, error=repr(error))
-
-
-def _is_being_cancelled() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
+        log.error(visit.reason, url=url, error=name_of(error))
 
 
 def _timings(request: Request) -> Timings:

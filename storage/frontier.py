@@ -40,9 +40,9 @@ _VALUE_ERRORS = (
 )
 
 
-# No retry waits for longer (seconds): a server's Retry-After counts for an hour at most, and a
-# spider's own middleware hardly means more than a week.
-_LONGEST_WAIT = 7 * 86_400.0
+# No retry waits for longer through a restart (seconds): a Retry-After counts for an hour at
+# most, and a spider's own middleware hardly means more than a day.
+_LONGEST_WAIT = 86_400.0
 
 
 def now_iso() -> str:

@@ -66,7 +66,8 @@ def hosts(connection: sqlite3.Connection, run: int, limit: int = 20) -> list[Hos
             "count(*) FILTER (WHERE state = 'failed'), "
             "count(*) FILTER (WHERE state = 'skipped'), "
             "count(*) FILTER (WHERE state = 'queued'), avg(elapsed_ms) "
-            "FROM crawl_request WHERE run = ? GROUP BY host ORDER BY count(*) DESC LIMIT ?",
+            "FROM crawl_request WHERE run = ? AND host != '' "
+            "GROUP BY host ORDER BY count(*) DESC LIMIT ?",
             (run, limit),
         )
     ]

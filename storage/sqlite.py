@@ -1,10 +1,10 @@
 """The embedded store: a crawl as one SQLite file."""
 
 import asyncio
-import math
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -35,6 +35,9 @@ from storage.tables import ItemTables
 
 T = TypeVar("T")
 
+# Clocks are corrected all the time; more than this (seconds) is a leap.
+_DRIFT = 1.0
+
 
 class DatabaseThread(aiosqlite.Connection):
     """aiosqlite's connection, plus whole functions on its thread.
@@ -64,7 +67,7 @@ class SqliteStore:
         self._lock = FileLock(path)
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None
-        self._ahead = -math.inf  # of the latest time seen before the monotonic one, in seconds
+        self._clock = time.time() - time.monotonic()
 
     async def __aenter__(self) -> Self:
         try:
@@ -121,10 +124,14 @@ class SqliteStore:
         except sqlite3.Error as error:
             raise self._explain(error) from error
 
-    def _now(self) -> float:
-        """Return the time of a clock that is never set back, or retries would wait for it."""
-        self._ahead = max(self._ahead, time.time() - time.monotonic())
-        return self._ahead + time.monotonic()
+    def _leap(self) -> float:
+        """Return by how much the clock was set back (forward: negative) since we began, in seconds.
+
+        Retries are kept by the clock as it would stand otherwise: none waits for a clock that
+        was set back, and none comes early by one that was set forward.
+        """
+        leap = self._clock + time.monotonic() - time.time()
+        return leap if abs(leap) > _DRIFT else 0.0
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
         text = str(error)
@@ -205,13 +212,27 @@ class SqliteStore:
 
     async def ready(self, run: Run, wants: Sequence[Want]) -> list[HostWork]:
         """Return the next requests of each wanted host, best first."""
-        now = self._now()
-        return await self._run(partial(frontier.ready, run=run.id, wants=wants, now=now))
+        leap = self._leap()
+        now = time.time() + leap
+        found = await self._run(partial(frontier.ready, run=run.id, wants=wants, now=now))
+        if not leap:
+            return found
+        return [
+            work if work.next_due is None else work._replace(next_due=work.next_due - leap)
+            for work in found
+        ]
 
     async def commit(
         self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
     ) -> Committed:
         """Commit a group of visits, and what changed about their hosts, in one transaction."""
+        if leap := self._leap():
+            visits = [
+                visit
+                if visit.not_before is None
+                else replace(visit, not_before=visit.not_before + leap)
+                for visit in visits
+            ]
 
         def work(connection: sqlite3.Connection) -> Committed:
             return frontier.commit(connection, self._tables, run, visits, hosts)

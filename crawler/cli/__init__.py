@@ -137,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _BROKEN_PIPE
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _INTERRUPTED
-    except Exception as error:  # noqa: BLE001 (the outermost place: every error becomes a line)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 (the outermost place: all is a line)
         status, text = _explain(error)
         if options.verbose:
             traceback.print_exception(error)
@@ -158,7 +158,7 @@ def _invoke(arguments: list[str], options: LogOptions) -> int:
     return status if isinstance(status, int) else 0
 
 
-def _explain(error: Exception) -> tuple[int, str]:
+def _explain(error: BaseException) -> tuple[int, str]:
     """Return the exit status for an error, and its line."""
     match error:
         case click.ClickException():
@@ -176,4 +176,13 @@ def _explain(error: Exception) -> tuple[int, str]:
             return 1, str(error)
         case _:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return 1, f"{said} (run again with -v to see where)"
+            return 1, f"{said}{_place(error)} (run again with -v to see the traceback)"
+
+
+def _place(error: BaseException) -> str:
+    """Return where in the user's own code an error was raised: the line nearest to it."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if not frame.filename.startswith(own) and "site-packages" not in frame.filename:
+            return f", at {os.path.relpath(frame.filename)}:{frame.lineno}"
+    return ""

@@ -22,7 +22,7 @@ from crawler.cli.summary import print_summary
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
-from storage import RunMismatch, StoreError
+from storage import StoreError
 from storage.export import check_target
 from storage.frontier import count
 from storage.reader import open_reader
@@ -81,6 +81,8 @@ def run(
     resuming, beginning = _earlier(crawl.path, crawl.spider_class.name)
     outcome = run_loop(drive(crawl, options, resuming=resuming, beginning=beginning))
     summary = outcome.summary
+    if out is not None:  # first of all: whoever reads our output may have gone
+        notice(_exported(summary, out), options)
     if as_json:
         click.echo(json.dumps(summary.as_json()))
     else:
@@ -89,8 +91,6 @@ def run(
         again = _again(name, db, arguments, overrides, out)
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
-    if out is not None:
-        notice(_exported(summary, out), options)
     if summary.all_starts_failed:
         notice(
             f"crawler: error: every start URL failed: {_errors_command(name, db)} shows why",
@@ -128,13 +128,20 @@ def _earlier(path: Path, spider: str) -> tuple[str, str]:
 
 
 def _exported(summary: Summary, out: Path) -> str:
-    """Write the run's items to `out`, and return the line that tells of it."""
-    try:
-        return told(export_items(summary.db, out, run=summary.run), out)
-    except RunMismatch:
-        if summary.items:
-            raise
+    """Write the run's items to `out`, and return the line that tells of it.
+
+    A format that holds one table gets a file for each: `books.csv` becomes `books.author.csv`.
+    """
+    filled = [table.name for table in summary.tables]
+    if not filled:
         return f"no items: {out} is not written"
+    if len(filled) == 1 or out.suffix.lower() == ".jsonl" or str(out) == "-":
+        return told(export_items(summary.db, out, run=summary.run), out)
+    lines = []
+    for table in filled:
+        part = out.with_suffix(f".{table}{out.suffix}")
+        lines.append(told(export_items(summary.db, part, run=summary.run, table=table), part))
+    return "; ".join(lines)
 
 
 def _errors_command(name: str, db: Path | None) -> str:

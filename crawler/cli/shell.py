@@ -5,6 +5,7 @@ import asyncio
 import code
 import sys
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any
 
 import click
@@ -61,6 +62,8 @@ def _names(runner: asyncio.Runner, pages: PageFetcher, url: str) -> dict[str, An
 
     def fetch(target: str | Request) -> Response:
         """Fetch another page: `response`, `request` and `css` are about it then."""
+        if isinstance(target, str) and "response" in names:
+            target = names["response"].urljoin(target)
         request = target if isinstance(target, Request) else Request(target)
         response = runner.run(pages.fetch(request))
         names.update(response=response, request=response.request)
@@ -78,12 +81,10 @@ def _names(runner: asyncio.Runner, pages: PageFetcher, url: str) -> dict[str, An
 
 def _prompt(names: dict[str, Any]) -> None:
     banner = _BANNER.format(response=names["response"])
-    try:
-        ipython = import_module("IPython")
-    except ImportError:
+    if find_spec("IPython") is None:
         _plain_prompt(names, banner)
     else:
-        ipython.embed(user_ns=names, banner1=banner, colors="neutral")
+        import_module("IPython").embed(user_ns=names, banner1=banner, colors="neutral")
 
 
 def _plain_prompt(names: dict[str, Any], banner: str) -> None:

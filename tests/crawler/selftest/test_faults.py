@@ -66,7 +66,7 @@ class FaultyConnection(sqlite3.Connection):
 
     fault: Fault
 
-    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:  # type: ignore[override]
+    def execute(self, statement: str, *arguments: Any) -> sqlite3.Cursor:
         if not self.fault.meets(statement):
             return super().execute(statement, *arguments)
         if self.fault.after:
