@@ -22,7 +22,7 @@ from crawler.cli.summary import print_summary
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
-from storage import StoreError
+from storage import RunMismatch, StoreError
 from storage.export import check_target
 from storage.frontier import count
 from storage.reader import open_reader
@@ -134,7 +134,10 @@ def _exported(summary: Summary, out: Path) -> str:
     """
     filled = [table.name for table in summary.tables]
     if not filled:
-        return f"no items: {out} is not written"
+        try:
+            return told(export_items(summary.db, out, run=summary.run), out)
+        except RunMismatch:
+            return f"no items: {out} is not written"
     if len(filled) == 1 or out.suffix.lower() == ".jsonl" or str(out) == "-":
         return told(export_items(summary.db, out, run=summary.run), out)
     lines = []

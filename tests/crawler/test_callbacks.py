@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from crawler import FetchError, Item, Request, Spider, UsageError
+from crawler import Crawl, FetchError, Item, Request, Spider, UsageError
 from storage import StoreError
 from tests.site import serve
 
@@ -704,9 +704,49 @@ async def test_a_start_that_yields_no_request_is_a_usage_error(crawl):
         await crawl(Items)
 
 
-async def test_a_spider_without_start_requests_finishes_at_once(crawl):
-    result = await crawl(Started)
+async def test_a_spider_that_has_nothing_to_start_with_is_a_usage_error(crawl):
+    with pytest.raises(UsageError, match="started has nothing to start with"):
+        await crawl(Started)
+
+
+async def test_a_spider_whose_start_yields_nothing_today_finishes_at_once(crawl):
+    class Idle(Started):
+        async def start(self):
+            return
+            yield
+
+    result = await crawl(Idle)
     assert (result.finish, result.done, result.queued) == ("finished", 0, 0)
+
+
+async def test_text_for_start_urls_is_told_and_not_taken_letter_by_letter(crawl):
+    with pytest.raises(UsageError, match="start_urls of started is text: make it a list"):
+        await crawl(type("S", (Started,), {"start_urls": "http://127.0.0.1:1/"}))
+
+
+async def test_a_relative_url_in_a_request_fails_its_page(crawl, rows):
+    class Relative(Started):
+        def parse(self, response):
+            yield Request("/next")
+
+    async with serve({"/": PAGE}) as site:
+        await crawl(type("S", (Relative,), {"start_urls": [site.url]}))
+    ((reason, error),) = rows("SELECT reason, error FROM crawl_request")
+    assert reason == "spider_error"
+    assert "relative url '/next': use response.follow" in error
+
+
+async def test_scrapys_custom_settings_count_and_the_unknown_are_told(crawl, caplog):
+    class Ported(Started):
+        custom_settings = {"CONCURRENT_REQUESTS": 2, "DEPTH_LIMIT": 0, "FEEDS": {}}
+
+    async with serve({"/": PAGE}) as site:
+        spider = type("S", (Ported,), {"start_urls": [site.url], "parse": lambda s, r: None})
+        with caplog.at_level("WARNING", "crawler"):
+            crawl_ = Crawl(spider, db="unused.db")
+    assert (crawl_.settings.concurrency, crawl_.settings.max_depth) == (2, None)
+    assert "custom_settings_ignored" in caplog.text
+    assert "FEEDS" in caplog.text
 
 
 async def test_a_spider_without_a_name_is_a_usage_error(crawl):

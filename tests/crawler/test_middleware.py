@@ -7,7 +7,17 @@ from email.utils import formatdate
 
 import pytest
 
-from crawler import Crawl, DropRequest, FetchError, Item, Request, Response, RetryLater, Spider
+from crawler import (
+    Crawl,
+    DropRequest,
+    FetchError,
+    Item,
+    Request,
+    Response,
+    RetryLater,
+    Spider,
+    UsageError,
+)
 from tests.site import serve
 
 STATES = "SELECT state, reason FROM crawl_request ORDER BY id"
@@ -65,6 +75,33 @@ async def test_a_method_of_the_spider_is_a_middleware_too(crawl, rows):
 
         await crawl(Counting)
     assert rows("SELECT data ->> 'seen' FROM item") == [1]
+
+
+@pytest.mark.parametrize("by_name", [True, False])
+async def test_a_method_is_named_in_the_class_body(crawl, rows, by_name):
+    async with serve({"/": "hello"}) as site:
+
+        class Counting(Reader):
+            start_urls = [site.url]
+            seen = 0
+
+            async def count(self, request, call_next):
+                self.seen += 1
+                return await call_next(request)
+
+            middleware = ["count" if by_name else count]
+
+            def parse(self, response):
+                yield {"seen": self.seen}
+
+        await crawl(Counting)
+    assert rows("SELECT data ->> 'seen' FROM item") == [1]
+
+
+async def test_a_middleware_that_is_no_function_is_told_before_anything_runs(crawl, db):
+    with pytest.raises(UsageError, match="middleware 'cont' of"):
+        await crawl(reader("http://127.0.0.1:1/", middleware=["cont"]))
+    assert not db.exists()
 
 
 async def test_the_first_middleware_is_the_outermost(crawl):

@@ -66,8 +66,11 @@ class Model:
             known.state, known.reason, known.priority = "queued", None, request.priority
 
     def discover_all(self, requests: list[NewRequest]) -> None:
-        # Of two that are the same page, the one that is queued counts.
-        for request in sorted(requests, key=lambda one: one.state != "queued"):
+        # Of two that are the same page, the one that is queued counts; of aliases the first.
+        def later(one: NewRequest) -> bool:
+            return one.fingerprint not in self.aliases and one.state != "queued"
+
+        for request in sorted(requests, key=later):
             self.discover(request)
 
     def commit(self, page: int, visit: Visit) -> None:

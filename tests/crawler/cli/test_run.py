@@ -146,18 +146,21 @@ async def test_1_when_every_start_url_failed(project: Project) -> None:
     assert "every start URL failed" in result.err
 
 
-BROKEN = {
-    "it raises in start": "async def start(self):\n        raise KeyError('x')\n        yield",
-    "it raises in closed": "def closed(self, reason):\n        raise KeyError('x')",
-}
+BAD = """from crawler import Spider
+
+class Bad(Spider):
+    name = "bad"
+
+    async def start(self):
+        raise KeyError("x")
+        yield
+"""
 
 
-@pytest.mark.parametrize("method", BROKEN.values(), ids=BROKEN)
-async def test_1_when_the_run_itself_failed(project: Project, method: str) -> None:
-    text = f"from crawler import Spider\n\nclass Bad(Spider):\n    name = 'bad'\n    {method}\n"
-    project.write("spiders/bad.py", text)
+async def test_1_when_the_run_itself_failed(project: Project) -> None:
+    project.write("spiders/bad.py", BAD)
     result = await project.crawler("--log-level", "error", "run", "bad")
-    assert "KeyError: 'x' (run again with -v to see where)" in result.error
+    assert "error: KeyError: 'x', at spiders/bad.py:7 (run again with -v" in result.error
     assert result.status == 1
     assert project.rows("SELECT finish FROM crawl_run", "data/bad.db") == [("failed",)]
     verbose = await project.crawler("run", "bad", "-v")
@@ -293,3 +296,46 @@ async def on_a_terminal(project: Project, *arguments: str) -> tuple[str, int]:
         shown += part
     os.close(ours)
     return shown.decode(), await process.wait()
+
+
+TWO_TABLES = """from crawler import Item, Request, Spider
+
+class Skill(Item):
+    name: str
+
+class Job(Item):
+    title: str
+    skills: list[Skill]
+
+class Company(Item):
+    name: str
+
+class Board(Spider):
+    name = "board"
+    url = ""
+
+    async def start(self):
+        yield Request(self.url)
+
+    def parse(self, response):
+        yield Job(title="cook", skills=[Skill(name="soup")])
+        yield Company(name="inn")
+"""
+
+
+async def test_csv_of_several_tables_is_a_file_for_each(project: Project) -> None:
+    project.write("spiders/board.py", TWO_TABLES)
+    async with serve({"/": "hello"}) as site:
+        result = await project.crawler("run", "board", "-a", f"url={site.url}", "-o", "out.csv")
+    assert result.status == 0
+    assert "wrote 1 row to out.job.csv; wrote 1 row to out.company.csv" in result.err or (
+        "wrote 1 row to out.company.csv; wrote 1 row to out.job.csv" in result.err
+    )
+
+
+async def test_an_item_that_is_only_part_of_others_has_no_table(project: Project) -> None:
+    project.write("spiders/board.py", TWO_TABLES)
+    async with serve({"/": "hello"}) as site:
+        await project.crawler("run", "board", "-a", f"url={site.url}")
+    tables = project.rows("SELECT DISTINCT name FROM crawl_table ORDER BY 1", "data/board.db")
+    assert tables == [("company",), ("job",)]
