@@ -26,28 +26,30 @@ if TYPE_CHECKING:
     from crawler.spider import Failure, Spider
     from crawler.summary import Summary
     from crawler.timing import timed
+    from storage.errors import StoreError
 
 _HOME = {
-    "Crawl": "engine",
-    "CrawlerError": "errors",
-    "DropRequest": "errors",
-    "Failure": "spider",
-    "FetchError": "errors",
-    "Item": "item",
-    "Request": "request",
-    "Response": "response",
-    "RetryLater": "errors",
-    "Selector": "selection",
-    "SelectorList": "selection",
-    "Settings": "settings",
-    "SettingsError": "errors",
-    "Spider": "spider",
-    "SpiderError": "errors",
-    "Summary": "summary",
-    "UsageError": "errors",
-    "retry": "retrying",
-    "run": "engine",
-    "timed": "timing",
+    "Crawl": "crawler.engine",
+    "CrawlerError": "crawler.errors",
+    "DropRequest": "crawler.errors",
+    "Failure": "crawler.spider",
+    "FetchError": "crawler.errors",
+    "Item": "crawler.item",
+    "Request": "crawler.request",
+    "Response": "crawler.response",
+    "RetryLater": "crawler.errors",
+    "Selector": "crawler.selection",
+    "SelectorList": "crawler.selection",
+    "Settings": "crawler.settings",
+    "SettingsError": "crawler.errors",
+    "Spider": "crawler.spider",
+    "SpiderError": "crawler.errors",
+    "StoreError": "storage.errors",
+    "Summary": "crawler.summary",
+    "UsageError": "crawler.errors",
+    "retry": "crawler.retrying",
+    "run": "crawler.engine",
+    "timed": "crawler.timing",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "SettingsError",
     "Spider",
     "SpiderError",
+    "StoreError",
     "Summary",
     "UsageError",
     "retry",
@@ -77,7 +80,7 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
         raise AttributeError(f"module 'crawler' has no attribute {name!r}")
-    value = getattr(import_module(f"crawler.{_HOME[name]}"), name)
+    value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value
 

@@ -61,8 +61,9 @@ def judge(
         damaged = _complaints(connection)
     wanted = Counter(expected.items)
     wanted_states = Counter(expected.states.items())
-    fetches = sum(number for path, number in hits.items() if path != "/robots.txt")
-    allowed = sum(expected.hits.values()) + kills * concurrency
+    # A fetch is counted where it begins: the second hop of a redirect belongs to it.
+    fetches = sum(hits[path] for path in expected.states)
+    allowed = sum(expected.hits[path] for path in expected.states) + kills * concurrency
     return Verdict(
         pages=len(expected.states),
         items=wanted.total(),

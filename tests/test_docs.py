@@ -1,0 +1,76 @@
+"""What the documentation says is true: its spider runs, its lists are complete, its links lead."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from crawler.loading import load_spider
+from tests.site import serve
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+_RAISED = re.compile(r"(?:FetchError|DropRequest|CallbackError)\(\s*\"([a-z_]+)\"")
+_ASSIGNED = re.compile(r"reason ?=(?:=)? ?\(?\"([a-z_]+)\"")
+_RETURNED = re.compile(r"(?:reason, \w+|visit\.reason, visit\.error) = \"([a-z_]+)\"")
+
+
+def _python(page: Path) -> list[str]:
+    return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+async def test_the_readmes_spider_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = {
+        "/": '<nav><a href="/poetry">Poetry</a></nav>',
+        "/poetry": '<article class="book"><h3><a href="/dune">Dune</a></h3></article>'
+        '<ul><li class="next"><a href="/more">next</a></li></ul>',
+        "/more": '<article class="book"><h3><a href="/emma">Emma</a></h3></article>',
+        "/dune": '<h1>Dune</h1><p class="price">£12.50</p><p class="tags"><a>sand</a></p>',
+        "/emma": '<h1>Emma</h1><p class="price">£9</p>',
+    }
+    import crawler
+
+    async with serve(site) as server:
+        text = _python(ROOT / "README.md")[0].replace("http://books.example/", server.url)
+        (tmp_path / "books.py").write_text(text)
+        monkeypatch.chdir(tmp_path)
+        spider = load_spider("books.py")
+        summary = await crawler.run(spider, db=tmp_path / "books.db")
+    assert (summary.finish, summary.done, summary.items) == ("finished", 5, 2)
+
+
+def test_every_reason_is_in_the_table() -> None:
+    source = "\n".join(path.read_text() for path in (ROOT / "crawler").glob("*.py"))
+    source += (ROOT / "storage" / "frontier.py").read_text().replace("'", '"')
+    raised = {*_RAISED.findall(source), *_ASSIGNED.findall(source), *_RETURNED.findall(source)}
+    table = set(
+        re.findall(r"^\| `([a-z_]+)`", (ROOT / "docs/spiders.md").read_text(), re.MULTILINE)
+    )
+    assert len(raised) > 15  # or the patterns above find nothing any more
+    states = {"queued", "done", "failed", "skipped"}
+    assert raised - states - table == set()
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+        if "://" not in target:
+            assert (page.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_python_in_the_documentation_compiles(page: Path) -> None:
+    for number, block in enumerate(_python(page)):
+        compile(block, f"{page.name} block {number}", "exec")
+
+
+def test_every_command_is_named_in_the_changelog() -> None:
+    from crawler.cli import COMMANDS
+
+    text = (ROOT / "CHANGELOG.md").read_text()
+    assert {
+        name for name in COMMANDS if f"`{name}`" not in text and f" {name}`" not in text
+    } == set()
