@@ -1,10 +1,10 @@
 """The engine: wires everything below for one run; the only place that knows all of it."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import BaseModel
 
@@ -15,26 +15,25 @@ from crawler.door import Door
 from crawler.errors import UsageError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
-from crawler.item import Item
 from crawler.lanes import Job
 from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
+from crawler.models import expected_items, item_models, tables_of
 from crawler.progress import Progress, Snapshot
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
 from crawler.scrapy_settings import translated
 from crawler.seeding import Seeder
 from crawler.settings import Settings, load_settings
-from crawler.spider import Spider, bound_middleware, item_models
+from crawler.spider import Spider, bound_middleware
 from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
 from crawler.watchdog import Watchdog
 from crawler.worker import Worker
 from storage import Store, StoreError, open_store
-from storage.columns import table_of
-from storage.records import Committed, Finish, Run, Table, Visit
+from storage.records import Committed, Finish, Run, Visit
 
 log = get_logger("crawler.engine")
 
@@ -166,8 +165,8 @@ class Crawl:
                 self.spider_class.name,
                 self._arguments,
                 fresh=self._fresh,
-                tables=_tables(self._models.values()),
-                make=_tables(_expected_items(self._models.values())),
+                tables=tables_of(self._models.values()),
+                make=tables_of(expected_items(self._models.values())),
             )
             self.run_record = run
             totals = await store.totals(run)
@@ -368,45 +367,6 @@ class _House:
 def _total(limit: int | None, base: int) -> int | None:
     """Return the run's total at which a limit is reached, when `base` went to earlier ones."""
     return None if limit is None else base + limit
-
-
-def _tables(models: Iterable[type[BaseModel]]) -> list[Table]:
-    """Return the tables that a spider's models will need, to be held against the file's.
-
-    Raises `UsageError` for an item that cannot be a table.
-    """
-    tables = []
-    for model in models:
-        try:
-            tables.append(table_of(model))
-        except ValueError as error:
-            if issubclass(model, Item):
-                raise UsageError(str(error)) from error
-            # Not every model in a spider's module is there to be stored.
-    return tables
-
-
-def _expected_items(models: Iterable[type[BaseModel]]) -> list[type[BaseModel]]:
-    """Return the items that a run is likely to yield: their tables are there from the start.
-
-    So a query on one that was never found answers with no rows, instead of no such table.
-    """
-    items = [model for model in models if issubclass(model, Item)]
-    bases = {base for model in items for base in model.__mro__[1:]}
-    parts = {
-        part
-        for model in items
-        for field in model.model_fields.values()
-        for part in _types(field.annotation)
-    }
-    return [model for model in items if model not in bases and model not in parts]
-
-
-def _types(annotation: Any) -> Iterator[Any]:
-    """Yield a type and the types within it: `list[Skill] | None` holds Skill."""
-    yield annotation
-    for inner in get_args(annotation):
-        yield from _types(inner)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,7 +1,6 @@
 """What users subclass."""
 
 import logging
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -9,7 +8,6 @@ from typing import Any, ClassVar
 from pydantic import BaseModel
 
 from crawler.errors import SpiderError
-from crawler.item import Item
 from crawler.logs import get_logger
 from crawler.middleware import Middleware
 from crawler.request import Request
@@ -135,19 +133,3 @@ def has_no_start(spider: Spider) -> bool:
     """Say whether the spider gives nothing to begin with, neither urls nor a `start`."""
     default = type(spider).start is Spider.start and not hasattr(spider, "start_requests")
     return default and not spider.start_urls
-
-
-def item_models(spider: type[Spider]) -> dict[str, type[BaseModel]]:
-    """Return the pydantic models that a spider may yield, by name.
-
-    Those are its `items`, and what its module and those of its bases define or import.
-    """
-    found: dict[str, type[BaseModel]] = {}
-    for ancestor in reversed(spider.__mro__):
-        module = sys.modules.get(ancestor.__module__)
-        if ancestor is not Spider and issubclass(ancestor, Spider) and module is not None:
-            for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, BaseModel):
-                    found[value.__name__] = value
-    found.update({model.__name__: model for model in spider.items})
-    return {name: model for name, model in found.items() if model not in (BaseModel, Item)}

@@ -5,8 +5,8 @@ import sqlite3
 from collections.abc import Iterator
 
 from storage.errors import RunMismatch
-from storage.frontier import count
 from storage.records import ErrorReport, HostReport, Phase, Report, TableReport
+from storage.runs import count
 from storage.tables import coverage, item_tables
 
 # Percentiles come from at most about this many pages, evenly spread over the run.

@@ -12,7 +12,7 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
-from storage import frontier
+from storage import frontier, runs
 from storage.errors import RunMismatch, StoreError
 from storage.health import check_filesystem, check_whole, damaged
 from storage.lock import FileLock
@@ -32,6 +32,7 @@ from storage.records import (
 from storage.report import report
 from storage.schema import prepare
 from storage.tables import ItemTables
+from storage.transaction import transaction
 
 T = TypeVar("T")
 
@@ -172,10 +173,10 @@ class SqliteStore:
 
         def begin(connection: sqlite3.Connection) -> Run:
             self._tables.check(connection, tables)
-            run = frontier.begin_run(connection, spider, arguments, fresh)
+            run = runs.begin_run(connection, spider, arguments, fresh)
             if run.resumed:
-                frontier.forget_absurd_waits(connection, run.id)
-            with frontier.transaction(connection):
+                runs.forget_absurd_waits(connection, run.id)
+            with transaction(connection):
                 for table in make:
                     self._tables.ensure(connection, table, spider)
             return run
@@ -184,11 +185,11 @@ class SqliteStore:
 
     async def finish_run(self, run: Run, finish: Finish) -> None:
         """Write down how the run ended."""
-        await self._run(partial(frontier.finish_run, run=run.id, finish=finish))
+        await self._run(partial(runs.finish_run, run=run.id, finish=finish))
 
     async def totals(self, run: Run) -> Totals:
         """Return the run's requests by state and its items, counted from the tables."""
-        return await self._run(partial(frontier.count, run=run.id))
+        return await self._run(partial(runs.count, run=run.id))
 
     async def report(self, run: Run) -> Report:
         """Return the whole account of the run."""

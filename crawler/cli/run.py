@@ -24,9 +24,9 @@ from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
 from storage import RunMismatch, StoreError
 from storage.export import check_target
-from storage.frontier import count
 from storage.reader import open_reader
 from storage.report import last_run
+from storage.runs import count
 
 
 @click.command()

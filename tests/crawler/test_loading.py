@@ -10,7 +10,7 @@ import pytest
 
 from crawler import SpiderError
 from crawler.loading import config_for, find_spiders, load_spider, source_of
-from crawler.spider import item_models
+from crawler.models import item_models
 
 SPIDER = '''
 from crawler import Item, Spider

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage import frontier
+from storage import frontier, runs
 from storage.errors import RunMismatch
 from storage.records import (
     Column,
@@ -38,7 +38,7 @@ class Crawl:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self.connection = connection
         self.tables = ItemTables()
-        self.run = frontier.begin_run(connection, "books", {}, fresh=False)
+        self.run = runs.begin_run(connection, "books", {}, fresh=False)
 
     def seed(self, *requests: NewRequest, last: bool = True) -> Committed:
         return frontier.seed(self.connection, self.run.id, requests, last)
@@ -274,7 +274,7 @@ def test_runs_do_not_share_their_requests(crawl: Crawl) -> None:
     crawl.seed(request(1))
     later = Crawl.__new__(Crawl)
     later.connection, later.tables = crawl.connection, ItemTables()
-    later.run = frontier.begin_run(crawl.connection, "books", {}, fresh=True)
+    later.run = runs.begin_run(crawl.connection, "books", {}, fresh=True)
     assert later.seed(request(1)).added == 1
     assert later.ready_ids() == [2]
     assert crawl.ready_ids() == [1]
@@ -501,7 +501,7 @@ def test_the_walk_over_queued_hosts_finds_what_a_scan_finds(found: list[tuple[st
         prepare(connection, ":memory:")
         crawl = Crawl(connection)
         crawl.seed(*(request(n, host) for n, (host, _) in enumerate(found, 1)))
-        other = frontier.begin_run(connection, "other", {}, fresh=False)
+        other = runs.begin_run(connection, "other", {}, fresh=False)
         frontier.seed(connection, other.id, [request(1, "of another run")], True)
         for id_, (_, state) in enumerate(found, 1):
             if state == "waiting":
@@ -583,11 +583,11 @@ def test_the_first_run_is_new(crawl: Crawl) -> None:
 
 @pytest.mark.parametrize("finish", [None, "stopped", "failed", "limit"])
 def test_an_unfinished_run_is_resumed(connection: sqlite3.Connection, finish: Any) -> None:
-    first = frontier.begin_run(connection, "books", {"k": "v"}, fresh=False)
+    first = runs.begin_run(connection, "books", {"k": "v"}, fresh=False)
     frontier.seed(connection, first.id, [request(1)], True)
     if finish:
-        frontier.finish_run(connection, first.id, finish)
-    again = frontier.begin_run(connection, "books", {}, fresh=False)
+        runs.finish_run(connection, first.id, finish)
+    again = runs.begin_run(connection, "books", {}, fresh=False)
     assert (again.id, again.arguments) == (first.id, {"k": "v"})
     assert again.resumed
     assert again.seeded
@@ -596,15 +596,15 @@ def test_an_unfinished_run_is_resumed(connection: sqlite3.Connection, finish: An
 
 
 def test_a_finished_run_is_followed_by_a_new_one(connection: sqlite3.Connection) -> None:
-    first = frontier.begin_run(connection, "books", {}, fresh=False)
-    frontier.finish_run(connection, first.id, "finished")
-    second = frontier.begin_run(connection, "books", {}, fresh=False)
+    first = runs.begin_run(connection, "books", {}, fresh=False)
+    runs.finish_run(connection, first.id, "finished")
+    second = runs.begin_run(connection, "books", {}, fresh=False)
     assert (second.id, second.resumed, second.seeded) == (2, False, False)
 
 
 def test_a_fresh_run_abandons_the_unfinished_one(connection: sqlite3.Connection) -> None:
-    frontier.begin_run(connection, "books", {}, fresh=False)
-    assert frontier.begin_run(connection, "books", {}, fresh=True).id == 2
+    runs.begin_run(connection, "books", {}, fresh=False)
+    assert runs.begin_run(connection, "books", {}, fresh=True).id == 2
     finish = connection.execute("SELECT finish, finished_at FROM crawl_run").fetchall()
     assert finish[0][0] == "stopped"
     assert finish[0][1] is not None
@@ -614,42 +614,42 @@ def test_a_fresh_run_abandons_the_unfinished_one(connection: sqlite3.Connection)
 def test_a_fresh_run_does_not_change_how_an_earlier_one_ended(
     connection: sqlite3.Connection,
 ) -> None:
-    frontier.begin_run(connection, "books", {}, fresh=False)
-    frontier.finish_run(connection, 1, "limit")
-    frontier.begin_run(connection, "books", {}, fresh=True)
+    runs.begin_run(connection, "books", {}, fresh=False)
+    runs.finish_run(connection, 1, "limit")
+    runs.begin_run(connection, "books", {}, fresh=True)
     assert connection.execute("SELECT finish FROM crawl_run").fetchone() == ("limit",)
 
 
 def test_other_arguments_do_not_fit_an_unfinished_run(connection: sqlite3.Connection) -> None:
-    frontier.begin_run(connection, "books", {"category": "poetry"}, fresh=False)
+    runs.begin_run(connection, "books", {"category": "poetry"}, fresh=False)
     with pytest.raises(RunMismatch, match=r"-a category=poetry.*--fresh"):
-        frontier.begin_run(connection, "books", {"category": "prose"}, fresh=False)
-    assert frontier.begin_run(connection, "books", {"category": "prose"}, fresh=True).id == 2
+        runs.begin_run(connection, "books", {"category": "prose"}, fresh=False)
+    assert runs.begin_run(connection, "books", {"category": "prose"}, fresh=True).id == 2
 
 
 def test_spiders_have_their_own_runs_in_one_file(connection: sqlite3.Connection) -> None:
-    books = frontier.begin_run(connection, "books", {}, fresh=False)
-    quotes = frontier.begin_run(connection, "quotes", {}, fresh=False)
+    books = runs.begin_run(connection, "books", {}, fresh=False)
+    quotes = runs.begin_run(connection, "quotes", {}, fresh=False)
     assert books.id != quotes.id
-    assert frontier.begin_run(connection, "books", {}, fresh=False).id == books.id
+    assert runs.begin_run(connection, "books", {}, fresh=False).id == books.id
 
 
 def test_a_limit_that_was_reached_counts_anew_when_the_run_goes_on(crawl: Crawl) -> None:
     crawl.seed(*requests(1, 2, 3, 4, 5))
     crawl.commit(visit(1, items=[item(1), item(2)]), visit(2, "failed"), visit(3, "skipped"))
-    frontier.finish_run(crawl.connection, crawl.run.id, "limit")
-    again = frontier.begin_run(crawl.connection, "books", {}, fresh=False)
+    runs.finish_run(crawl.connection, crawl.run.id, "limit")
+    again = runs.begin_run(crawl.connection, "books", {}, fresh=False)
     assert (again.base_pages, again.base_items) == (2, 2)
 
 
 def test_a_stopped_run_goes_on_with_the_allowance_it_had(crawl: Crawl) -> None:
     crawl.seed(*requests(1, 2, 3))
     crawl.commit(visit(1, items=[item(1)]))
-    frontier.finish_run(crawl.connection, crawl.run.id, "limit")
-    frontier.begin_run(crawl.connection, "books", {}, fresh=False)
+    runs.finish_run(crawl.connection, crawl.run.id, "limit")
+    runs.begin_run(crawl.connection, "books", {}, fresh=False)
     crawl.commit(visit(2, items=[item(2)]))
-    frontier.finish_run(crawl.connection, crawl.run.id, "stopped")
-    again = frontier.begin_run(crawl.connection, "books", {}, fresh=False)
+    runs.finish_run(crawl.connection, crawl.run.id, "stopped")
+    again = runs.begin_run(crawl.connection, "books", {}, fresh=False)
     assert (again.base_pages, again.base_items) == (1, 1)
 
 
@@ -661,14 +661,14 @@ def test_the_start_hosts_are_those_of_the_start_requests(crawl: Crawl) -> None:
 
 def test_seeding_is_over_when_the_last_batch_is_in(crawl: Crawl) -> None:
     crawl.seed(request(1), last=False)
-    assert not frontier.begin_run(crawl.connection, "books", {}, fresh=False).seeded
+    assert not runs.begin_run(crawl.connection, "books", {}, fresh=False).seeded
     crawl.seed(last=True)
-    assert frontier.begin_run(crawl.connection, "books", {}, fresh=False).seeded
+    assert runs.begin_run(crawl.connection, "books", {}, fresh=False).seeded
 
 
 def test_totals_are_counted_from_the_tables(crawl: Crawl) -> None:
     crawl.seed(*requests(1, 2, 3, 4))
     crawl.commit(visit(1, items=[item(1), item(2)]), visit(2, "failed"), visit(3, "skipped"))
-    totals = frontier.count(crawl.connection, crawl.run.id)
+    totals = runs.count(crawl.connection, crawl.run.id)
     assert (totals.done, totals.failed, totals.skipped, totals.queued) == (1, 1, 1, 1)
     assert totals.items == 2

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from storage import frontier
+from storage import frontier, runs
 from storage.errors import RunMismatch
 from storage.records import (
     Column,
@@ -47,7 +47,7 @@ def _book(title: str | None, price: float | None) -> ItemRow:
 
 def _crawled(connection: sqlite3.Connection) -> Run:
     """A run of six requests: two start requests, two hosts, three books."""
-    run = frontier.begin_run(connection, "books", {"k": "v"}, fresh=False)
+    run = runs.begin_run(connection, "books", {"k": "v"}, fresh=False)
     frontier.seed(connection, run.id, _requests(1, 2, "a"), True)
     found = [*_requests(3, 5, "b"), NewRequest(6, "http://c/", "c", state="skipped", reason="x")]
     timed = [Timings(1.0, 2.0, 3.0, 4.0, 10.0), Timings(elapsed_ms=30.0)]
@@ -63,7 +63,7 @@ def _crawled(connection: sqlite3.Connection) -> Run:
 
 def test_a_report_counts_what_the_run_did(connection: sqlite3.Connection) -> None:
     run = _crawled(connection)
-    frontier.finish_run(connection, run.id, "finished")
+    runs.finish_run(connection, run.id, "finished")
     told = report(connection, run.id)
     assert (told.run, told.spider, told.arguments, told.finish) == (
         run.id,
@@ -93,7 +93,7 @@ def test_phases_are_percentiles_of_what_was_measured(connection: sqlite3.Connect
 
 
 def test_percentiles_of_many_pages_are_of_the_right_rank(connection: sqlite3.Connection) -> None:
-    run = frontier.begin_run(connection, "books", {}, fresh=False)
+    run = runs.begin_run(connection, "books", {}, fresh=False)
     frontier.seed(connection, run.id, _requests(1, 101, "a"), True)
     visits = [Visit(n, "a", "done", timings=Timings(elapsed_ms=n - 1.0)) for n in range(1, 102)]
     frontier.commit(connection, ItemTables(), run, visits, ())
@@ -102,7 +102,7 @@ def test_percentiles_of_many_pages_are_of_the_right_rank(connection: sqlite3.Con
 
 
 def test_a_run_that_did_nothing_has_a_report(connection: sqlite3.Connection) -> None:
-    run = frontier.begin_run(connection, "books", {}, fresh=False)
+    run = runs.begin_run(connection, "books", {}, fresh=False)
     told = report(connection, run.id)
     assert (told.totals, told.tables, told.phases, told.bytes) == (Totals(), [], [], 0)
     assert (told.finish, told.finished_at) == (None, None)
@@ -110,7 +110,7 @@ def test_a_run_that_did_nothing_has_a_report(connection: sqlite3.Connection) -> 
 
 def test_a_report_is_of_one_run_only(connection: sqlite3.Connection) -> None:
     first = _crawled(connection)
-    second = frontier.begin_run(connection, "books", {}, fresh=True)
+    second = runs.begin_run(connection, "books", {}, fresh=True)
     assert report(connection, second.id).totals == Totals()
     assert report(connection, second.id).tables == []
     assert report(connection, first.id).totals.items == 3
@@ -125,7 +125,7 @@ def test_the_last_run_is_found_by_spider_or_over_all(connection: sqlite3.Connect
     with pytest.raises(RunMismatch, match="no run in this file"):
         last_run(connection)
     for spider in ("books", "quotes"):
-        frontier.begin_run(connection, spider, {}, fresh=False)
+        runs.begin_run(connection, spider, {}, fresh=False)
     assert (last_run(connection), last_run(connection, "books")) == (2, 1)
     with pytest.raises(RunMismatch, match="no run of other"):
         last_run(connection, "other")

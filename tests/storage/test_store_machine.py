@@ -11,7 +11,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from storage import frontier
+from storage import frontier, runs
 from storage.records import Column, HostRecord, ItemRow, NewRequest, Run, Table, Visit, Want
 from storage.schema import prepare
 from storage.tables import ItemTables
@@ -137,7 +137,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        self.run: Run = frontier.begin_run(self.connection, "books", {}, fresh=False)
+        self.run: Run = runs.begin_run(self.connection, "books", {}, fresh=False)
 
     def open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -196,7 +196,7 @@ class FrontierMachine(RuleBasedStateMachine):
         self.connection.close()
         self.connection = self.open()
         self.tables = ItemTables()
-        run = frontier.begin_run(self.connection, "books", {}, fresh=False)
+        run = runs.begin_run(self.connection, "books", {}, fresh=False)
         assert run.id == self.run.id
         assert run.resumed
 
@@ -278,7 +278,7 @@ class FrontierMachine(RuleBasedStateMachine):
     def the_totals_are_those_of_the_model(self) -> None:
         if not hasattr(self, "run"):
             return
-        totals = frontier.count(self.connection, self.run.id)
+        totals = runs.count(self.connection, self.run.id)
         for state in ("queued", "done", "failed", "skipped"):
             in_model = sum(row.state == state for row in self.model.rows.values())
             assert getattr(totals, state) == in_model

@@ -4,9 +4,9 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from storage import frontier
-from storage.frontier import transaction
 from storage.records import Committed, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
+from storage.transaction import now_iso, transaction
 
 
 class _Broken(SqliteStore):
@@ -33,7 +33,7 @@ class _Broken(SqliteStore):
             for visit in visits:
                 for table in {row.table for row in visit.items}:
                     self._tables.ensure(connection, table, run.spider)
-                self._tables.insert(connection, run.id, frontier.now_iso(), visit.items)
+                self._tables.insert(connection, run.id, now_iso(), visit.items)
 
     def _store_links(
         self,
@@ -74,7 +74,7 @@ class LinksAfterDone(_Broken):
                 for visit in visits:
                     for table in {row.table for row in visit.items}:
                         self._tables.ensure(connection, table, run.spider)
-                    self._tables.insert(connection, run.id, frontier.now_iso(), visit.items)
+                    self._tables.insert(connection, run.id, now_iso(), visit.items)
                     frontier._settle(connection, visit)
 
         yield items_and_done

@@ -1,0 +1,111 @@
+"""Runs: begun, gone on with, counted and finished. What runs on the database thread.
+
+Each function is one transaction, whole or not at all.
+"""
+
+import json
+import sqlite3
+import time
+
+from storage.errors import RunMismatch
+from storage.records import Finish, Run, Totals
+from storage.tables import item_tables
+from storage.transaction import now_iso, transaction
+
+# No retry waits for longer through a restart (seconds): a Retry-After counts for an hour at
+# most, and a spider's own middleware hardly means more than a day.
+_LONGEST_WAIT = 86_400.0
+
+
+def begin_run(
+    connection: sqlite3.Connection, spider: str, arguments: dict[str, str], fresh: bool
+) -> Run:
+    """Return the spider's unfinished run, or a new one.
+
+    Raises `RunMismatch` when the unfinished run was begun with other arguments.
+    """
+    with transaction(connection):
+        last = connection.execute(
+            "SELECT id, arguments, finish, seeded, base_pages, base_items FROM crawl_run "
+            "WHERE spider = ? ORDER BY id DESC LIMIT 1",
+            (spider,),
+        ).fetchone()
+        if last is not None and last[2] != "finished":
+            if not fresh:
+                return _resume(connection, spider, arguments, last)
+            connection.execute(
+                "UPDATE crawl_run SET finish = coalesce(finish, 'stopped'), "
+                "finished_at = coalesce(finished_at, ?) WHERE id = ?",
+                (now_iso(), last[0]),
+            )
+        cursor = connection.execute(
+            "INSERT INTO crawl_run (spider, arguments, started_at) VALUES (?, ?, ?)",
+            (spider, json.dumps(arguments), now_iso()),
+        )
+        assert cursor.lastrowid is not None
+        return Run(cursor.lastrowid, spider, arguments, resumed=False, seeded=False)
+
+
+def _resume(
+    connection: sqlite3.Connection,
+    spider: str,
+    arguments: dict[str, str],
+    last: tuple[int, str, str | None, int, int, int],
+) -> Run:
+    run, stored, finish, seeded, base_pages, base_items = last
+    began_with = json.loads(stored)
+    if arguments and arguments != began_with:
+        given = " ".join(f"-a {key}={value}" for key, value in began_with.items())
+        raise RunMismatch(
+            f"run {run} of {spider} is unfinished and was begun with {given or 'no arguments'}: "
+            "give the same to go on with it, or --fresh to abandon it"
+        )
+    if finish == "limit":
+        # The limit that ended it was reached; going on means a new allowance.
+        totals = count(connection, run)
+        base_pages, base_items = totals.pages, totals.items
+    connection.execute(
+        "UPDATE crawl_run SET finish = NULL, finished_at = NULL, base_pages = ?, base_items = ? "
+        "WHERE id = ?",
+        (base_pages, base_items, run),
+    )
+    return Run(run, spider, began_with, True, bool(seeded), base_pages, base_items)
+
+
+def forget_absurd_waits(connection: sqlite3.Connection, run: int) -> None:
+    """Make retries due that wait for longer than any may: the clock was wrong when it was set."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE crawl_request SET not_before = NULL "
+            "WHERE run = ? AND state = 'queued' AND not_before > ?",
+            (run, time.time() + _LONGEST_WAIT),
+        )
+
+
+def finish_run(connection: sqlite3.Connection, run: int, finish: Finish) -> None:
+    """Write down how the run ended."""
+    with transaction(connection):
+        connection.execute(
+            "UPDATE crawl_run SET finish = ?, finished_at = ? WHERE id = ?",
+            (finish, now_iso(), run),
+        )
+
+
+def count(connection: sqlite3.Connection, run: int) -> Totals:
+    """Return the run's requests by state and its items, counted from the tables."""
+    totals = Totals()
+    for state, number, tried in connection.execute(
+        "SELECT state, count(*), count(*) FILTER (WHERE attempts > 0) FROM crawl_request "
+        "WHERE run = ? GROUP BY state",
+        (run,),
+    ):
+        setattr(totals, state, number)
+        if state in ("done", "failed"):
+            totals.pages += tried
+    for table in item_tables(connection):
+        (number,) = connection.execute(
+            f'SELECT count(*) FROM "{table}" WHERE _run = ?',
+            (run,),
+        ).fetchone()
+        totals.items += number
+    return totals
