@@ -4,9 +4,6 @@ What must be found is worked out in another way: the files are walked with the s
 library alone.
 """
 
-import os
-import shutil
-import subprocess
 from collections import deque
 from functools import partial
 from html.parser import HTMLParser
@@ -18,24 +15,16 @@ import pytest
 
 import crawler
 from spiders.docs import DOWNLOADS, Docs
+from tests.debian import need
 from tests.site import serve
 
 DOCS = Path("/usr/share/doc/python3-doc/html")
-INSTALL = ["apt-get", "install", "-y", "--no-install-recommends", "python3-doc"]
-MISSING = "apt-get install python3-doc enables this"
 
 
 @pytest.fixture(scope="module")
 def documentation() -> Path:
     """The directory of Python's documentation; in CI it is installed if need be."""
-    may_install = os.environ.get("CI") and shutil.which("apt-get") and os.getuid() == 0
-    if not DOCS.is_dir() and may_install:
-        try:
-            subprocess.run(INSTALL, capture_output=True, check=False, timeout=180)
-        except subprocess.TimeoutExpired:
-            pytest.skip(MISSING)
-    if not DOCS.is_dir():
-        pytest.skip(MISSING)
+    need("python3-doc", DOCS.is_dir)
     return DOCS
 
 
