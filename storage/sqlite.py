@@ -185,7 +185,14 @@ class SqliteStore:
 
     async def finish_run(self, run: Run, finish: Finish) -> None:
         """Write down how the run ended."""
-        await self._run(partial(runs.finish_run, run=run.id, finish=finish))
+
+        def end(connection: sqlite3.Connection) -> None:
+            # The log is written back before the last word and not after it: a crash in between
+            # has the same command go on with this run, instead of beginning another.
+            connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            runs.finish_run(connection, run.id, finish)
+
+        await self._run(end)
 
     async def totals(self, run: Run) -> Totals:
         """Return the run's requests by state and its items, counted from the tables."""
