@@ -95,7 +95,7 @@ async def run_callback(
 
 
 async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) -> None:
-    """Walk a plain iterable; it is looked at the clock after each of its results only."""
+    """Walk a plain iterable; the clock is looked at only after each of its results."""
     if result is None or isinstance(result, Request | BaseModel | dict):
         take(result)
         return

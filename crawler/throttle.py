@@ -34,7 +34,6 @@ class HostGate:
     awaited: bool = False  # a contact is granted and has not begun; its delay is not yet known
     latency: float | None = None  # moving average of seconds a fetch takes
     lowered_at: float = -math.inf
-    refusals: int = 0  # push-backs since the last success
     waiting: int = 0  # redirects and spiders' own fetches that wait for their turn
     freed: asyncio.Event | None = None  # made by the first of these; set when the gate changes
     remembered: bool = False  # what earlier processes knew of the host is taken up
@@ -72,7 +71,6 @@ class HostGate:
 
     def praise(self, seconds: float) -> None:
         """Note a fetch that went well: the limit creeps up, by one for a round of successes."""
-        self.refusals = 0
         if self.limit < self.ceiling:
             self.limit = min(self.ceiling, self.limit + 1 / self.limit)
         before = self.latency
@@ -80,7 +78,6 @@ class HostGate:
 
     def push_back(self, now: float) -> None:
         """Note that the host answered 429 or 503, or not in time: the limit is halved."""
-        self.refusals += 1
         if now - self.lowered_at >= _LOWER_AT_MOST_EVERY:
             self.limit = max(1.0, self.limit / 2)
             self.lowered_at = now

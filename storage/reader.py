@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from storage.errors import RunMismatch, StoreError
+from storage.health import damaged
 
 
 def open_reader(path: Path) -> sqlite3.Connection:
@@ -37,7 +38,7 @@ def explain_read_error(error: sqlite3.Error, path: Path) -> StoreError:
     if "not a database" in text:
         return RunMismatch(f"{path} is not an SQLite file: name the crawl's file with --db")
     if "malformed" in text:
-        return StoreError(f"{path} is damaged ({text}): restore it from a copy")
+        return StoreError(damaged(path, text))
     return StoreError(f"{path} cannot be read ({text}): check its permissions, or try again")
 
 
