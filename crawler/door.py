@@ -70,7 +70,13 @@ class Door:
                 await contact.hop(url, target)
                 await slot.take()
 
-            return await self._fetcher.fetch(request, hop)
+            try:
+                response = await self._fetcher.fetch(request, hop)
+            except FetchError as error:
+                contact.failed(error)
+                raise
+            contact.answered(response)
+            return response
 
     async def _refuse_known(self, request: Request, target: str) -> None:
         """Raise `KnownPage` when the crawl has visited the page of a redirect, or will."""

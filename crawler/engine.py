@@ -260,7 +260,10 @@ class _House:
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings.max_depth)
         rulebook = Rulebook(
-            fetcher.fetch, settings.agent, retries=settings.retries, backoff=settings.backoff
+            throttle.watched(fetcher.fetch),
+            settings.agent,
+            retries=settings.retries,
+            backoff=settings.backoff,
         )
         self._scheduler = Scheduler(
             store,
@@ -274,7 +277,7 @@ class _House:
         self._seeder = Seeder(
             store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress
         )
-        courtesy = Courtesy(settings, self._scheduler, throttle, rulebook, self._discovery)
+        courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
             fetcher,
             courtesy,
@@ -288,7 +291,7 @@ class _House:
             store,
             run,
             self._committed,
-            self._scheduler.take_host_news,
+            self._scheduler.memory.take_news,
             size=settings.concurrency,
         )
 
@@ -311,6 +314,8 @@ class _House:
                 group.create_task(self._watch_for_stop(), name="stop"),
             ]
             await self._scheduler.run(visits, totals.pages)
+            if not self._scheduler.drained:
+                self._stop.ask("limit")  # hosts that were given up are left with their requests
             for helper in helpers:
                 helper.cancel()
             await self._dismiss(workers)

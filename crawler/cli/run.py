@@ -90,6 +90,8 @@ def run(
     if summary.finish != "finished":
         again = _again(name, db, arguments, overrides, out)
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
+        if summary.queued and summary.queued == sum(summary.resting.values()):
+            why = "hosts that could not be reached rest"
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
     if summary.all_starts_failed:
         notice(

@@ -102,7 +102,7 @@ class Crawl:
             max_pages=max_pages,
         )
         self.committer = Committer(
-            store, run, self._heard, self.scheduler.take_host_news, size=workers
+            store, run, self._heard, self.scheduler.memory.take_news, size=workers
         )
         self.workers = workers
         self.house = self.courtesy()
@@ -168,7 +168,7 @@ class Crawl:
     def courtesy(self) -> Courtesy:
         discovery = Discovery(None)
         discovery.scope = Scope(["*"])
-        return Courtesy(self.settings, self.scheduler, self.throttle, self.rulebook, discovery)
+        return Courtesy(self.scheduler, self.throttle, self.rulebook, discovery)
 
 
 @asynccontextmanager
