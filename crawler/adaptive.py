@@ -27,6 +27,9 @@ _SCALES = 0.5
 # Latency has climbed when the median of a round is over so many times the usual, and by so many
 # seconds more; three rounds in a row, for a burst of slow pages is nothing.
 _CLIMB, _TOLERANCE, _CLIMBED_ROUNDS = 2.0, 0.03, 3
+# With a median of so few seconds a host is quick enough: fewer fetches at once would be a gain
+# for nobody, and cost us the economy of doing many things in one turn of the event loop.
+_QUICK = 0.01
 # Rounds without a trial once the search is over; doubled by each search that changes nothing.
 _PATIENCE, _MOST_PATIENCE = 16, 256
 # The median of a round is that of its first so many answers.
@@ -176,7 +179,7 @@ class Adaptive:
     def _candidate(self) -> int:
         """Return what to try next; home, when nothing is left to be tried."""
         near = self._step
-        if self.home - self.below > near:
+        if self.home - self.below > near and (self.usual or 0.0) > _QUICK:
             return (self.home + self.below) // 2 if self.below else max(1, self.home // 2)
         if self.above - self.home > near:
             return self.home + near
