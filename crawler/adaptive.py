@@ -75,6 +75,7 @@ class Adaptive:
     patience: int = _PATIENCE
     round: Round | None = None
     settled_at: float = -math.inf  # until then, answers belong to an earlier limit
+    recovering: bool = False  # no round went well since the last refusal
     lowered_at: float = -math.inf
 
     def __post_init__(self) -> None:
@@ -108,8 +109,10 @@ class Adaptive:
         """
         if now - latency < self.lowered_at:
             return
-        hurt, self.lowered_at = self.limit, now
-        self.home = max(1, hurt // 2)
+        # Until a round goes well again it is the same trouble, and the limit that began it hurt.
+        hurt = self.above if self.recovering else self.limit
+        self.recovering, self.lowered_at = True, now
+        self.home = max(1, self.limit // 2)
         self.below, self.above = self.home - 1, max(hurt, self.home + 1)
         self.best, self.usual = 0.0, None
         self.searching, self.patience, self.quiet = True, _PATIENCE, 0
@@ -118,6 +121,7 @@ class Adaptive:
     # ── what is made of it ──────────────────────────────────────────────────────────────
 
     def _judge(self, rate: float, median: float, now: float) -> None:
+        self.recovering = False
         if self.limit != self.home:
             self._conclude(rate, median)
         else:
