@@ -75,12 +75,13 @@ class Adaptive:
     patience: int = _PATIENCE
     round: Round | None = None
     settled_at: float = -math.inf  # until then, answers belong to an earlier limit
-    recovering: bool = False  # no round went well since the last refusal
+    hurt: int = 0  # the limit that was refused; over the ceiling for none, or long ago
+    recovering: bool = False  # no round went well since: further refusals are the same trouble
     lowered_at: float = -math.inf
 
     def __post_init__(self) -> None:
         self.limit = self.home = self.ceiling
-        self.above = self.ceiling + 1
+        self.above = self.hurt = self.ceiling + 1
 
     # ── what the host does ──────────────────────────────────────────────────────────────
 
@@ -109,11 +110,11 @@ class Adaptive:
         """
         if now - latency < self.lowered_at:
             return
-        # Until a round goes well again it is the same trouble, and the limit that began it hurt.
-        hurt = self.above if self.recovering else self.limit
+        if not self.recovering:
+            self.hurt = self.limit
         self.recovering, self.lowered_at = True, now
         self.home = max(1, self.limit // 2)
-        self.below, self.above = self.home - 1, max(hurt, self.home + 1)
+        self.below, self.above = self.home - 1, max(self.hurt, self.home + 1)
         self.best, self.usual = 0.0, None
         self.searching, self.patience, self.quiet = True, _PATIENCE, 0
         self._go(self.home, now, 0.0)
@@ -122,16 +123,24 @@ class Adaptive:
 
     def _judge(self, rate: float, median: float, now: float) -> None:
         self.recovering = False
-        if self.limit != self.home:
+        tried, home = self.limit, self.home
+        if tried != home:
             self._conclude(rate, median)
         else:
             self._watch(rate, median)
-        self._go(self._candidate() if self.searching else self.home, now, median)
+        # A rate that was good enough to move upwards was good by luck, in part: it is measured
+        # again before the next step is compared with it.
+        trying = self.searching and self.home <= home >= tried
+        self._go(self._candidate() if trying else self.home, now, median)
 
     def _clear(self, rate: float) -> bool:
         """Whether a rate says enough already; if not, it takes a round of twice the length."""
-        gain = rate / self.best if self.best else 1.0
-        return self.limit >= self.home or gain >= _BETTER or gain <= self._scaled
+        if self.limit == self.home:
+            return True
+        gain, scaled = rate / self.best, self._scaled
+        if self.limit < self.home:
+            return gain >= _BETTER or gain <= scaled
+        return gain >= scaled * scaled or gain <= 1.0
 
     def _conclude(self, rate: float, median: float) -> None:
         """End a trial: move house, or know better."""
@@ -141,33 +150,34 @@ class Adaptive:
             self.home, self.above = tried, home
         elif tried > home and rate >= scaled:
             self.home, self.below = tried, home
-            self.above = max(self.above, min(2 * tried, self.ceiling) + 1)
+            self.above = min(max(self.above, 2 * tried), self.hurt)
         elif tried < home:
             # Worse in proportion: nor is there anything to be had in between.
             self.below = home - 1 if rate <= scaled else tried
-        else:
-            self.above = tried
+        elif rate <= self.best:
+            self.above = tried  # else it may have been bad luck, and is tried once more
         if self.home == tried:
             self.best, self.usual, self.patience = max(self.best, rate), median, _PATIENCE
 
     def _watch(self, rate: float, median: float) -> None:
         """Look whether things have changed at home, and begin a search if so, or if it is time."""
-        self.best = rate if not self.best else (self.best + rate) / 2
         self.quiet += 1
         if self.usual is None:
             self.usual = median
-        elif median > self.usual * _CLIMB + _TOLERANCE:
-            self.climbed += 1
-        else:
-            self.climbed = 0
+        climbs = median > self.usual * _CLIMB + _TOLERANCE
+        anew = not self.best or (climbs and not self.climbed)
+        self.best = rate if anew else (self.best + rate) / 2
+        self.climbed = self.climbed + 1 if climbs else 0
+        if not climbs:
             self.usual += (median - self.usual) / 8
         if self.climbed >= _CLIMBED_ROUNDS:
             self.usual, self.climbed = median, 0
             self.below, self.above = 0, self.home + 1
             self.searching, self.patience = True, _PATIENCE
         elif self.quiet >= self.patience and self.home < self.ceiling:
+            self.hurt = self.ceiling + 1
             self.below = max(0, self.home - 2 * self._step)
-            self.above = min(self.home + self._step, self.ceiling) + 1
+            self.above = min(self.home + self._step + 1, self.hurt)
             self.searching, self.patience = True, min(2 * self.patience, _MOST_PATIENCE)
 
     @property
@@ -186,7 +196,8 @@ class Adaptive:
         if self.home - self.below > near and (self.usual or 0.0) > _QUICK:
             return (self.home + self.below) // 2 if self.below else max(1, self.home // 2)
         if self.above - self.home > near:
-            return self.home + near
+            careful = self.hurt <= self.ceiling
+            return self.home + (near if careful else max(near, (self.above - self.home) // 2))
         self.searching = False
         return self.home
 
