@@ -33,8 +33,8 @@ CREATE TABLE crawl_start (
 CREATE TABLE crawl_host (
     host TEXT PRIMARY KEY,
     next_at REAL,                       -- no contact before this time, seconds since the epoch
-    robots TEXT,                        -- JSON: origin -> what its robots.txt said, and when
-    resting INTEGER NOT NULL DEFAULT 0  -- connection failures in a row, while it rests for them
+    resting INTEGER NOT NULL DEFAULT 0, -- connection failures in a row, while it rests for them
+    robots TEXT                         -- JSON: origin -> what its robots.txt said, and when
 ) WITHOUT ROWID;
 
 CREATE TABLE crawl_request (

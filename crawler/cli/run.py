@@ -94,10 +94,8 @@ def run(
             why = "hosts that could not be reached rest"
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
     if summary.all_starts_failed:
-        notice(
-            f"crawler: error: every start URL failed: {_errors_command(name, db)} shows why",
-            options,
-        )
+        what = "no start URL could be reached" if summary.resting else "every start URL failed"
+        notice(f"crawler: error: {what}: {_errors_command(name, db)} shows why", options)
     return status_of(outcome)
 
 
