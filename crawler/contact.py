@@ -75,7 +75,6 @@ class Contact:
         host = host_of(target)
         if host != host_of(url) and not self._house.discovery.scope.admits(host):
             raise DropRequest("offsite")
-        self.answered(None)
         await self._move(target)
 
     async def _move(self, url: str) -> None:
@@ -92,6 +91,8 @@ class Contact:
             await self._enter(gate)
             verdict = await book.learn(origin_of(url))
             gate.slow_down(book.delay(verdict))
+            if verdict.again:
+                gate.cool_down(verdict.until - time.time(), time.monotonic())
             self._leave()
         if verdict.again:
             raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason)

@@ -65,6 +65,7 @@ class Door:
             request.phases.queue = (request.phases.queue or 0.0) + waited
 
             async def hop(url: str, target: str) -> None:
+                contact.answered(None)
                 slot.give_back()  # nobody waits for a host while holding what others wait for
                 await self._refuse_known(request, target)
                 await contact.hop(url, target)

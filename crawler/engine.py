@@ -140,7 +140,7 @@ class Crawl:
         progress = self._progress
         if progress is None:
             return None
-        slowest = self._throttle.slowest()
+        slowest, statistics = self._throttle.slowest(), self._throttle.statistics()
         totals = progress.totals
         return Snapshot(
             done=totals.done,
@@ -148,8 +148,8 @@ class Crawl:
             skipped=totals.skipped,
             queued=totals.queued,
             items=totals.items,
-            in_flight=self._throttle.statistics()["in_flight"],
-            hosts=self._throttle.statistics()["hosts"],
+            in_flight=statistics["in_flight"],
+            hosts=statistics["hosts"],
             slowest_host=slowest.host if slowest else None,
             slowest_seconds=slowest.latency if slowest else None,
             pages_per_second=progress.rate,
