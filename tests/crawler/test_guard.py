@@ -219,9 +219,7 @@ class Zone(AbstractResolver):
 
 
 async def resolved(guard: Guard, *addresses: str, port: int = 80) -> list[str]:
-    resolver = guard.resolver()
-    await resolver.close()
-    resolver._inner = Zone(*addresses)  # type: ignore[attr-defined]
+    resolver = guard.resolver(Zone(*addresses))
     return [one["host"] for one in await resolver.resolve("name.example", port)]
 
 
@@ -248,8 +246,7 @@ async def test_a_name_without_addresses_is_not_called_private() -> None:
 
 
 async def test_closing_closes_the_resolver_inside() -> None:
-    resolver = Guard().resolver()
     zone = Zone()
-    resolver._inner = zone  # type: ignore[attr-defined]
+    resolver = Guard().resolver(zone)
     await resolver.close()
     assert zone.closed
