@@ -1,6 +1,7 @@
 """The one guarded door to the network: seeds, links, redirects, robots.txt and user calls."""
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -25,8 +26,11 @@ from crawler.url import canonical, host_of, is_web, origin_of
 HopPolicy = Callable[[str, str], Awaitable[None]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# The only headers that follow a redirect to another origin; any other may hold a secret.
-_HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+# The only headers that follow a redirect to another origin; any other may hold a secret. The
+# type of a body is there as long as the body is.
+_HARMLESS = frozenset(
+    {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
+)
 _ABOUT_BODY = frozenset(
     {
         "content-type",
@@ -37,6 +41,8 @@ _ABOUT_BODY = frozenset(
     }
 )
 _NO_BODY = (204, 304)
+# A byte of a header that is not UTF-8, as aiohttp gives it. Browsers ask for it as it is.
+_BYTE = re.compile("[\udc80-\udcff]")
 
 
 class Fetcher:
@@ -186,12 +192,16 @@ class Fetcher:
         if location is None:
             return None  # nothing to follow: its status speaks for itself
         try:
-            target = canonical(location, url)
+            target = canonical(_BYTE.sub(_escaped, location), url)
         except ValueError as error:
             raise FetchError("bad_redirect", str(error)) from error
         if not is_web(target):
             raise FetchError("bad_redirect", "to something that is not a web page")
         return target
+
+
+def _escaped(byte: re.Match[str]) -> str:
+    return f"%{ord(byte[0]) - 0xDC00:02X}"
 
 
 async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
