@@ -107,6 +107,12 @@ class Fetching(Reader):
                 yield {"url": url, "reason": drop.reason}
 
 
+class Homely(Reader):
+    """Stays on the site it starts from."""
+
+    allowed_domains = None
+
+
 class Tempted(Fetching):
     """Tries a private network and a bad port from a callback."""
 
@@ -197,6 +203,12 @@ CASES = (
         "skipped private_address",
         settings={"allow_private": []},
         check=_not_asked,
+    ),
+    Case(
+        "a redirect to the metadata service, which is offsite too",
+        redirect("http://169.254.169.254/"),
+        "skipped private_address",
+        spider=Homely,
     ),
     Case(
         "a robots.txt that redirects to the metadata service",

@@ -75,7 +75,6 @@ async def test_they_are_in_no_file_and_no_output_of_a_crawl(project: Project) ->
         ]
         moves = [
             *links,
-            f"HTTP:/{WITH}%00/",
             f"//{WITH}{host}/x?2",
             f"\\\\{WITH}{host}/x?3",
             f"//{WITH}[/",
