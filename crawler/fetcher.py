@@ -65,9 +65,10 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._resolver = Resolver(self._settings.connect_timeout)
         connector = aiohttp.TCPConnector(
             limit=0,  # the semaphore and the hosts' gates bound what is in flight
-            resolver=self._guard.resolver(Resolver(self._settings.connect_timeout)),
+            resolver=self._guard.resolver(self._resolver),
             socket_factory=self._guard.open,
             ttl_dns_cache=60,
             keepalive_timeout=30,
@@ -94,8 +95,11 @@ class Fetcher:
         trace: TracebackType | None,
     ) -> None:
         if self._session is not None:
-            await self._session.close()
-            self._session = None
+            try:
+                await self._session.close()
+            finally:
+                await self._resolver.close()
+                self._session = None
 
     async def fetch(self, request: Request, before_hop: HopPolicy | None = None) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.

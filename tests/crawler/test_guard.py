@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -398,6 +399,15 @@ async def test_a_thousand_addresses_are_not_all_tried(opened: list[str]) -> None
             assert await reason_of(fetcher, "http://many.test/") == "failed connection"
     assert len(set(opened)) == 4
     assert len(opened) <= 10
+
+
+async def test_the_threads_that_look_names_up_end_with_the_fetcher() -> None:
+    with name_server({"inside.test": ["10.0.0.1"]}):
+        async with fetching() as fetcher:
+            await reason_of(fetcher, "http://inside.test/")
+            (thread,) = (each for each in threading.enumerate() if each.name == "dns")
+    thread.join(20)
+    assert not thread.is_alive()
 
 
 async def test_a_kept_connection_does_not_serve_another_name_of_the_same_address(

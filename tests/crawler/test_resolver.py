@@ -5,7 +5,8 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import pytest
 
@@ -15,9 +16,19 @@ from tests.names import BROKEN, NO_DATA, NXDOMAIN, SERVFAIL, Answer, Answers, na
 NAME = "name.test"
 
 
+@asynccontextmanager
+async def resolving(deadline: float = 30) -> AsyncIterator[Resolver]:
+    resolver = Resolver(deadline)
+    try:
+        yield resolver
+    finally:
+        await resolver.close()
+
+
 async def resolved(answers: Answers, name: str = NAME, deadline: float = 30) -> list[str]:
     with name_server({name: answers}):
-        return [one["host"] for one in await Resolver(deadline).resolve(name, 80)]
+        async with resolving(deadline) as resolver:
+            return [one["host"] for one in await resolver.resolve(name, 80)]
 
 
 async def errno_of(answers: Answers, deadline: float = 30) -> int | None:
@@ -29,8 +40,16 @@ async def errno_of(answers: Answers, deadline: float = 30) -> int | None:
 
 
 def threads() -> list[threading.Thread]:
-    """The look-ups that go on."""
-    return [thread for thread in threading.enumerate() if thread.name == f"dns {NAME}"]
+    """Those that look names up."""
+    return [thread for thread in threading.enumerate() if thread.name == "dns"]
+
+
+@pytest.fixture(autouse=True)
+def _no_thread_outlives_its_resolver() -> Iterator[None]:
+    yield
+    for thread in threads():
+        thread.join(20)
+    assert threads() == []
 
 
 @pytest.fixture
@@ -43,7 +62,8 @@ def silence() -> Iterator[threading.Event]:
 
 async def test_an_answer_has_all_that_a_connection_needs() -> None:
     with name_server({NAME: ["127.0.0.1", "::1"]}):
-        v4, v6 = await Resolver(30).resolve(NAME, 8080)
+        async with resolving() as resolver:
+            v4, v6 = await resolver.resolve(NAME, 8080)
     assert (v4["hostname"], v4["host"], v4["port"], v4["family"]) == (
         *(NAME, "127.0.0.1", 8080),
         socket.AF_INET,
@@ -72,8 +92,9 @@ async def test_a_link_local_address_keeps_its_interface() -> None:
 async def test_answers_of_another_family_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = (socket.AF_UNIX, socket.SOCK_STREAM, 0, "", ("127.0.0.1", 80))
     monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: [entry])
-    with pytest.raises(socket.gaierror):
-        await Resolver(30).resolve(NAME, 80)
+    async with resolving() as resolver:
+        with pytest.raises(socket.gaierror):
+            await resolver.resolve(NAME, 80)
 
 
 # ── no address ──────────────────────────────────────────────────────────────────────────────
@@ -99,11 +120,14 @@ async def test_no_answer_within_the_deadline_is_an_error(silence: threading.Even
     assert await errno_of(wait, deadline=0.05) == socket.EAI_AGAIN
 
 
-async def test_a_fault_within_the_look_up_is_an_error_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threading.excepthook", lambda _: None)
-    assert await errno_of(ZeroDivisionError()) == socket.EAI_FAIL
-    for thread in threads():
-        thread.join(20)
+async def test_a_fault_within_the_look_up_is_an_error_too_and_the_next_one_works() -> None:
+    answers = iter([ZeroDivisionError(), ["127.0.0.1"]])
+    with name_server({NAME: lambda: next(answers)}):
+        async with resolving() as resolver:
+            with pytest.raises(socket.gaierror, match="ZeroDivisionError"):
+                await resolver.resolve(NAME, 80)
+            assert await resolver.resolve(NAME, 80)
+            assert len(threads()) == 1
 
 
 async def test_a_process_without_threads_to_spare_is_an_error(
@@ -112,14 +136,14 @@ async def test_a_process_without_threads_to_spare_is_an_error(
     def start(_: threading.Thread) -> None:
         raise RuntimeError("can't start new thread")
 
-    resolver = Resolver(30)
     with name_server({NAME: ["127.0.0.1"]}):
-        with monkeypatch.context() as short:
-            short.setattr(threading.Thread, "start", start)
-            for _ in range(300):  # more than there may be: each gives its place back
-                with pytest.raises(socket.gaierror, match="can't start new thread"):
-                    await resolver.resolve(NAME, 80)
-        assert await resolver.resolve(NAME, 80)
+        async with resolving() as resolver:
+            with monkeypatch.context() as short:
+                short.setattr(threading.Thread, "start", start)
+                for _ in range(300):  # more than there may be: each gives its place back
+                    with pytest.raises(socket.gaierror, match="can't start new thread"):
+                        await resolver.resolve(NAME, 80)
+            assert await resolver.resolve(NAME, 80)
 
 
 # ── localhost ───────────────────────────────────────────────────────────────────────────────
@@ -147,15 +171,14 @@ async def test_a_hundred_silent_names_do_not_hold_up_another(silence: threading.
 
     silent = [f"silent{n}.test" for n in range(100)]
     with name_server({**dict.fromkeys(silent, wait), NAME: ["127.0.0.1"]}) as asked:
-        resolver = Resolver(30)
-        waiting = [asyncio.create_task(resolver.resolve(name, 80)) for name in silent]
-        async with asyncio.timeout(20):
+        async with resolving() as resolver, asyncio.timeout(20):
+            waiting = [asyncio.create_task(resolver.resolve(name, 80)) for name in silent]
             while len(asked) < len(silent):
                 await asyncio.sleep(0.01)
             assert await resolver.resolve(NAME, 80)
-        for task in waiting:
-            task.cancel()
-        await asyncio.gather(*waiting, return_exceptions=True)
+            for task in waiting:
+                task.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
 
 async def test_look_ups_beyond_the_bound_wait_for_a_thread(silence: threading.Event) -> None:
@@ -165,9 +188,8 @@ async def test_look_ups_beyond_the_bound_wait_for_a_thread(silence: threading.Ev
 
     names = [f"name{n}.test" for n in range(200)]
     with name_server(dict.fromkeys(names, wait)) as asked:
-        resolver = Resolver(30)
-        tasks = [asyncio.create_task(resolver.resolve(name, 80)) for name in names]
-        async with asyncio.timeout(20):
+        async with resolving() as resolver, asyncio.timeout(20):
+            tasks = [asyncio.create_task(resolver.resolve(name, 80)) for name in names]
             while len(asked) < 128:
                 await asyncio.sleep(0.01)
             for task in tasks[:64]:
@@ -190,8 +212,9 @@ def test_an_answer_after_the_loop_has_closed_is_nobodys(silence: threading.Event
         return ["127.0.0.1"]
 
     async def ask() -> None:
-        with pytest.raises(socket.gaierror):
-            await Resolver(0.05).resolve(NAME, 80)
+        async with resolving(0.05) as resolver:
+            with pytest.raises(socket.gaierror):
+                await resolver.resolve(NAME, 80)
 
     faults: list[object] = []
     before, threading.excepthook = threading.excepthook, faults.append
@@ -226,5 +249,11 @@ asyncio.run(ask())
     assert done.stderr == ""
 
 
-async def test_closing_is_nothing() -> None:
-    await Resolver(30).close()
+async def test_a_thread_serves_one_name_after_the_other_until_the_end() -> None:
+    with name_server({NAME: ["127.0.0.1"]}):
+        async with resolving() as resolver:
+            for _ in range(20):
+                await resolver.resolve(NAME, 80)
+            (thread,) = threads()
+    thread.join(20)
+    assert not thread.is_alive()
