@@ -5,10 +5,13 @@ import socket
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
+from hypothesis import given
+from hypothesis.strategies import integers, sampled_from
 
 from crawler.errors import DropRequest, FetchError
 from crawler.fetcher import Fetcher
@@ -16,7 +19,7 @@ from crawler.guard import AddressRefused, Guard, is_public
 from crawler.request import Request
 from crawler.settings import Settings
 from crawler.throttle import Throttle
-from crawler.url import BAD_PORTS, address_of, has_bad_port
+from crawler.url import BAD_PORTS, address_of, canonical, has_bad_port
 from tests.child.sitecustomize import is_here
 from tests.names import name_server
 from tests.site import serve
@@ -97,6 +100,26 @@ def test_an_address_that_is_not_the_publics_is_refused(address: str) -> None:
 def test_a_public_address_is_admitted(address: str) -> None:
     assert is_public(address)
     assert Guard().admits("name.example", 80, address)
+
+
+@given(integers(0, 2**32 - 1))
+def test_an_ipv4_address_is_as_public_within_ipv6_as_by_itself(number: int) -> None:
+    public = is_public(str(IPv4Address(number)))
+    for around in (0xFFFF << 32, 0x64FF9B << 96, 0x2002 << 112):
+        within = number << 80 if around >> 112 == 0x2002 else number
+        assert is_public(str(IPv6Address(around | within))) is public
+    # As the rest of an address elsewhere it can only close, never open.
+    isatap = 0x5EFE << 32 | number
+    assert is_public(str(IPv6Address(0x2606_4700 << 96 | isatap))) is public
+    assert not is_public(str(IPv6Address(0xFD << 120 | isatap)))
+
+
+@given(integers(0, 2**32 - 1), sampled_from(["{0}", "0x{0:x}", "0{0:o}", "{1}.", "{2}"]))
+def test_an_address_is_refused_in_whatever_form_it_is_written(number: int, form: str) -> None:
+    plain = str(IPv4Address(number))
+    wide = plain.translate({ord(digit): ord(digit) + 0xFEE0 for digit in "0123456789"})
+    url = canonical(f"http://{form.format(number, plain, wide)}/")
+    assert refused(Guard(), url) is not is_public(plain)
 
 
 # ── literal addresses in urls ───────────────────────────────────────────────────────────────
