@@ -216,6 +216,23 @@ async def test_the_next_process_waits_as_long_as_the_host_asked_for(db, rows):
     assert (result.finish, result.done) == ("finished", 2)
 
 
+@pytest.mark.parametrize(
+    "asked",
+    ["9" * 20, "9" * 1000, "Fri, 31 Dec 9999 23:59:59 GMT"],
+    ids=["twenty digits", "a thousand digits", "a date in a far century"],
+)
+async def test_nobody_is_waited_for_longer_than_an_hour(crawl, rows, asked):
+    async with serve({"/0": once_busy(seconds=asked)}) as site:
+        result = await crawl(pages(*numbered(site.port, 1)), max_seconds=0.5)
+    assert (result.finish, result.queued) == ("limit", 1)
+    ((request,), (host,)) = (
+        rows("SELECT not_before FROM crawl_request"),
+        rows("SELECT next_at FROM crawl_host"),
+    )
+    assert 3000 < request - time.time() <= 3600
+    assert 3000 < host - time.time() <= 3600
+
+
 async def test_a_redirect_to_a_host_that_rests_for_long_holds_no_worker(db, rows):
     async with serve({"/busy": once_busy(seconds="1000")}) as busy, serve({}) as site:
 
