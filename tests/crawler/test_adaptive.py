@@ -205,6 +205,26 @@ def test_a_burst_of_refusals_is_recovered_from_as_a_whole() -> None:
     assert simulation.pace.limit >= 12
 
 
+def test_a_refusal_after_things_went_well_again_is_new_trouble() -> None:
+    simulation = Simulation(steady(0.05), 16)
+    simulation.run(500)
+    simulation.pace.refused(simulation.now, 0.05)
+    while simulation.pace.limit < 11:
+        simulation.run(1)
+    simulation.pace.refused(simulation.now, 0.05)
+    del simulation.limits[:]
+    simulation.run(1000)
+    assert max(simulation.limits) == 10
+
+
+def test_what_was_sent_before_the_limit_fell_tells_nothing_of_it() -> None:
+    pace = Adaptive(8)
+    pace.refused(100.0, 0.1)
+    for number in range(100):
+        pace.answered(101.0 + number, 0.1, 8)
+    assert pace.round is None
+
+
 # ── whatever happens ────────────────────────────────────────────────────────────────────────
 
 _EVENT = st.tuples(

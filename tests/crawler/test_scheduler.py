@@ -422,6 +422,30 @@ async def test_of_the_hosts_that_were_crawled_only_the_latest_are_in_memory(
         assert (await totals(crawl)).skipped == 1
 
 
+async def test_a_host_that_was_given_up_is_asked_for_no_link_that_is_found_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def outcome(row: QueuedRequest) -> Visit:
+        visit = await done(row)
+        if row.host == "dead":
+            crawl.throttle.unreachable(crawl.throttle.gate("dead"))
+            visit.state, visit.reason, visit.not_before = "queued", "connection", time.time()
+        elif row.url == "http://a/0":
+            while "dead" in crawl.scheduler._lanes or not crawl.scheduler._given_up:
+                await asyncio.sleep(0)
+            visit.requests = [page("dead", 100), page("a", 1)]
+        return visit
+
+    monkeypatch.setattr("crawler.memory._IDLE_HOSTS", 0)  # even its gate is forgotten
+    requests = [page("a", 0), *pages("dead", 3)]
+    async with crawling(path, requests, outcome=outcome, breaker=1, backoff=0.0) as crawl:
+        await crawl.go()
+        assert "http://dead/100" not in crawl.urls()
+        assert crawl.urls()[-1] == "http://a/1"
+        assert not crawl.scheduler.drained
+        assert (await totals(crawl)).queued == 4
+
+
 async def test_a_host_that_cools_down_does_so_though_it_was_forgotten_meanwhile(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
