@@ -168,8 +168,8 @@ def test_what_is_not_adaptive_keeps_its_limit_and_cools_down_all_the_same() -> N
         ("soon", 5.0, 10.0),
         ("-30", 5.0, 10.0),
         ("99999999999999", MAX_COOL_DOWN - 1, MAX_COOL_DOWN),
-        (formatdate(time.time() + 1000, usegmt=True), 900.0, 1001.0),
-        (formatdate(time.time() - 1000, usegmt=True), 5.0, 10.0),
+        ("a date in 1000 s", 998.0, 1000.0),
+        ("a date 1000 s ago", 5.0, 10.0),
     ],
 )
 @pytest.mark.parametrize("attempts", [0, 9])
@@ -177,6 +177,8 @@ def test_retry_after_cools_the_host_whether_or_not_there_is_another_try(
     asked: str, least: float, most: float, attempts: int
 ) -> None:
     throttle = Throttle(Settings(backoff=10.0))
+    if asked.startswith("a date"):
+        asked = formatdate(time.time() + (1000 if "in" in asked else -1000), usegmt=True)
     throttle.answered(throttle.gate("a"), 0.1, answer(503, attempts, Retry_After=asked))
     if not attempts:
         assert least - 1 < rest_of(throttle) <= most
