@@ -10,7 +10,8 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from crawler.decoding import ACCEPT_ENCODING, decoder_for
+from crawler.body import Bodies
+from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import FetchError
 from crawler.guard import Guard
 from crawler.request import Request
@@ -18,6 +19,7 @@ from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.url import canonical, host_of, is_web, origin_of
+from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, headers_of
 
 # Called before each redirect hop with the url left and the url to come: waits for the next
 # host's turn, and raises `DropRequest` when the page must not be fetched.
@@ -35,13 +37,12 @@ _ABOUT_BODY = frozenset(
         "content-location",
     }
 )
-_NO_BODY = (204, 304)
 
 
 class Fetcher:
     """Fetches one request at a time for each of its callers, over shared connections.
 
-    Redirects are followed here, hop by hop; bodies are decoded here, within caps.
+    Redirects are followed here, hop by hop. `wire.py` has the connections, `body.py` the bodies.
     """
 
     def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
@@ -55,10 +56,12 @@ class Fetcher:
             "Accept-Encoding": ACCEPT_ENCODING,
             **settings.headers,
         }
+        self._bodies = Bodies(settings.max_body)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
-        connector = aiohttp.TCPConnector(
+        connector = WireConnector(
+            min_rate=self._settings.min_rate,
             limit=0,  # the semaphore and the hosts' gates bound what is in flight
             resolver=self._guard.resolver(),
             ttl_dns_cache=60,
@@ -71,8 +74,9 @@ class Fetcher:
             cookie_jar=aiohttp.DummyCookieJar(),
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
         )
         # aiohttp would send a GET again by itself when the server hangs up: a contact that no
         # delay, no count of attempts and no server's log would agree with. A test pins this.
@@ -89,8 +93,13 @@ class Fetcher:
             await self._session.close()
             self._session = None
 
-    async def fetch(self, request: Request, before_hop: HopPolicy | None = None) -> Response:
+    async def fetch(
+        self, request: Request, before_hop: HopPolicy | None = None, *, first: int | None = None
+    ) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
+
+        With `first`, a body of more bytes than that is no failure: its first ones are returned,
+        and the rest is not read.
 
         Raises `FetchError` (with a reason) when no whole response could be had in time, and
         `DropRequest` when the guard or `before_hop` refuses a page.
@@ -104,7 +113,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    response = await self._hop(request, method, url, headers, body)
+                    response = await self._hop(request, method, url, headers, body, first)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
@@ -124,53 +133,43 @@ class Fetcher:
         return response
 
     async def _hop(
-        self, request: Request, method: str, url: str, headers: dict[str, str], body: bytes | None
+        self,
+        request: Request,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        first: int | None,
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
         self._guard.check(url)
         started = time.perf_counter()
-        own = self._throttle.gate(host_of(url)).headers
+        sent = {**self._headers, **self._throttle.gate(host_of(url)).headers, **headers}
+        content = b""
         try:
             async with self._session.request(
                 method,
                 URL(url, encoded=True),  # canonical already, and yarl would change its escapes
-                headers={**self._headers, **own, **headers},
+                headers=sent,
                 data=body,
                 allow_redirects=False,
             ) as answer:
                 request.phases.ttfb = time.perf_counter() - started
-                content = b"" if method == "HEAD" else await self._read(answer)
+                if answer.status in _REDIRECTS and "Location" in answer.headers:
+                    await self._bodies.skip(answer)
+                elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
+                    raise FetchError("bad_response", "a part of what was asked for", retryable=True)
+                else:
+                    content = await self._bodies.read(answer, first)
                 request.phases.body = time.perf_counter() - started - request.phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
                 raise  # the deadline's, told by `fetch`
             raise _explained(error) from error
         return Response(
-            url, status=answer.status, headers=answer.headers, body=content, request=request
+            url, status=answer.status, headers=headers_of(answer), body=content, request=request
         )
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """Return the decoded body. Raises `FetchError` when it is too large, cut or garbled."""
-        if answer.status in _NO_BODY:
-            return b""
-        limit = self._settings.max_body
-        length = answer.content_length
-        if length is not None and length > limit:
-            raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
-        coding = answer.headers.get("Content-Encoding", "")
-        decoder = decoder_for(coding, max_body=limit) if coding else None
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in answer.content.iter_any():
-            part = decoder.feed(chunk) if decoder else chunk
-            size += len(part)
-            if size > limit:
-                raise FetchError("too_large", f"over {limit} bytes")
-            chunks.append(part)
-        if decoder:
-            chunks.append(decoder.finish())
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _redirect_target(self, response: Response, url: str) -> str | None:
         """Return the canonical url that a response redirects to, or None.
