@@ -19,15 +19,18 @@ from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.url import canonical, host_of, is_web, origin_of
-from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, headers_of
+from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, fault_in, headers_of
 
 # Called before each redirect hop with the url left and the url to come: waits for the next
 # host's turn, and raises `DropRequest` when the page must not be fetched.
 HopPolicy = Callable[[str, str], Awaitable[None]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# The only headers that follow a redirect to another origin; any other may hold a secret.
-_HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+# The only headers that follow a redirect to another origin; any other may hold a secret. The
+# type of a body is there as long as the body is.
+_HARMLESS = frozenset(
+    {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
+)
 _ABOUT_BODY = frozenset(
     {
         "content-type",
@@ -215,7 +218,7 @@ def _method_after(
 
 def _explained(error: Exception) -> FetchError:
     """Return the reason code and the text for what went wrong on the wire."""
-    text = str(error) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
     match error:
         case aiohttp.ClientConnectorDNSError():
             return FetchError("dns", text, retryable=True)
@@ -228,9 +231,11 @@ def _explained(error: Exception) -> FetchError:
         case aiohttp.ClientPayloadError():
             return FetchError("truncated", text, retryable=True)
         case aiohttp.ClientResponseError():
-            return FetchError("bad_response", text, retryable=True)
+            return FetchError("bad_response", fault_in(error.message), retryable=True)
         case aiohttp.InvalidURL():
             return FetchError("invalid_url", text)
+        case aiohttp.ServerDisconnectedError():
+            return FetchError("connection", "the server hung up", retryable=True)
         case aiohttp.ClientError() | OSError():
             return FetchError("connection", text, retryable=True)
         case _:

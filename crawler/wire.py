@@ -6,6 +6,7 @@ in aiohttp and relied on here is pinned by `tests/crawler/test_wire.py`.
 
 import asyncio
 import functools
+import re
 import select
 import ssl
 from typing import Any
@@ -27,6 +28,8 @@ RATE_WINDOW = 10.0  # seconds over which the rate of an answer is measured
 # each byte of the body. A chunk of one byte has 5.
 _OVERHEAD_FREE = 16 * 1024
 _OVERHEAD_PER_BYTE = 16
+# A byte of a header that is not UTF-8, as aiohttp gives it.
+_BYTE = re.compile("[\udc80-\udcff]")
 _LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
 
 
@@ -276,19 +279,25 @@ def headers_of(answer: aiohttp.ClientResponse) -> CIMultiDictProxy[str]:
     """Return the headers as text: UTF-8, or else Latin-1, in which every byte is a character.
 
     aiohttp leaves lone surrogates where it is not UTF-8, and no file or database takes those.
+    In a `Location` they are escaped: browsers ask for such bytes as they are.
     """
     headers = answer.headers
     if all(map(str.isascii, headers.values())):
         return headers
-    return CIMultiDictProxy(CIMultiDict((name, _text(value)) for name, value in headers.items()))
+    return CIMultiDictProxy(CIMultiDict((k, _text(k, value)) for k, value in headers.items()))
 
 
-def _text(value: str) -> str:
-    data = value.encode("utf-8", "surrogateescape")
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError:
-        return data.decode("latin-1")
+def _text(name: str, value: str) -> str:
+    if not _BYTE.search(value):
+        return value
+    if name.lower() == "location":
+        return _BYTE.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", value)
+    return value.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def fault_in(message: str) -> str:
+    """Return what is wrong in one line, from a message of aiohttp's parser, which has several."""
+    return " ".join(message.partition("\n\n")[0].split()).rstrip(":")
 
 
 def _fault_of(message: RawResponseMessage) -> str:
@@ -312,5 +321,4 @@ def _fault_of(message: RawResponseMessage) -> str:
 def _unreadable(error: BaseException) -> FetchError:
     if isinstance(error, FetchError):
         return error
-    lines = str(getattr(error, "message", "")).splitlines()
-    return FetchError("bad_response", lines[0] if lines else str(error), retryable=True)
+    return FetchError("bad_response", fault_in(getattr(error, "message", "")), retryable=True)

@@ -18,7 +18,7 @@ from crawler.callbacks import (
 )
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, RetryLater
+from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
 from crawler.harvest import Harvest
 from crawler.lanes import FetchJob, Job, RobotsJob
 from crawler.links import Discovery
@@ -134,6 +134,10 @@ class Worker:
             return None
         except DropRequest as drop:
             visit.state, visit.reason = "skipped", drop.reason
+            return None
+        except KnownPage as known:
+            visit.state, visit.reason, visit.final_url = "done", "alias", known.url
+            visit.alias, visit.unread = fingerprint("GET", known.url), True
             return None
         except FetchError as error:
             contact.failed(error)

@@ -76,16 +76,21 @@ class Reader(crawler.Spider):
         yield from response.follow_all("a")
 
 
+async def stage(case: Case, stack: AsyncExitStack) -> tuple[str, Hostile, Hostile]:
+    """Start the case's servers; return the address of the start page, and both of them."""
+    tls = case.tls() if case.tls else None
+    here = await stack.enter_async_context(Hostile(case.play, tls=tls))
+    there = await stack.enter_async_context(Hostile(case.there, host="127.0.0.2"))
+    here.there, there.there = there.url, here.url
+    if case.listen is not None:
+        return await stack.enter_async_context(case.listen()), here, there
+    return here.url, here, there
+
+
 async def play_out(case: Case, folder: Path) -> Outcome:
     """Crawl the case's server and return what came of it."""
     async with AsyncExitStack() as stack:
-        tls = case.tls() if case.tls else None
-        here = await stack.enter_async_context(Hostile(case.play, tls=tls))
-        there = await stack.enter_async_context(Hostile(case.there, host="127.0.0.2"))
-        here.there, there.there = there.url, here.url
-        url = here.url
-        if case.listen is not None:
-            url = await stack.enter_async_context(case.listen())
+        url, here, there = await stage(case, stack)
         spider = type("S", (case.spider or Reader,), {"start_urls": [url + case.path]})
         settings = {
             "robots": False,

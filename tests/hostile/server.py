@@ -72,7 +72,7 @@ class Hostile:
     """Serves one play on loopback for the length of an `async with`; notes what was `asked`.
 
     In what it sends, `{here}` stands for this server (`http://127.0.0.1:PORT`), `{there}` for
-    the other server of the case, and `{host}` for this one's host and port.
+    the other server of the case, and `{host}` and `{host there}` for their hosts and ports.
     """
 
     def __init__(
@@ -93,8 +93,12 @@ class Hostile:
         """Return `data` with the servers' addresses in it."""
         if b"{" not in data:
             return data
-        host = self.url.partition("://")[2]
-        names = {b"{here}": self.url, b"{there}": self.there, b"{host}": host}
+        names = {
+            b"{here}": self.url,
+            b"{there}": self.there,
+            b"{host}": self.url.partition("://")[2],
+            b"{host there}": self.there.partition("://")[2],
+        }
         for name, url in names.items():
             data = data.replace(name, url.encode())
         return data

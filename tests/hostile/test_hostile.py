@@ -1,18 +1,12 @@
 """Every hostile case ends as its row says, and nothing else is hurt."""
 
 from collections import Counter
-from importlib import import_module
 from pathlib import Path
 
 import pytest
 
 from tests.hostile.case import Case, play_out
-
-# A file of cases for each kind of hostility.
-KINDS = ("redirects",)
-CASES: list[Case] = [
-    case for kind in KINDS for case in import_module(f"tests.hostile.{kind}").CASES
-]
+from tests.hostile.cases import CASES
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
