@@ -49,6 +49,7 @@ class Wire(ResponseHandler):
         self._body: StreamReader | None = None
         self._chunked = False
         self._head_size = 0
+        self._last = b""  # bytes of the head, which its end may have begun with
         self._interim = 0
         self._received = 0  # bytes of this answer
         self._used = False  # it has answered before
@@ -83,6 +84,7 @@ class Wire(ResponseHandler):
         self._asking = True
         self._answered = self._chunked = False
         self._body = None
+        self._last = b""
         self._head_size = self._interim = self._received = 0
         super().set_response_params(**params)
 
@@ -113,9 +115,10 @@ class Wire(ResponseHandler):
         packet is no HTTP; whether a page is whole must not hang on how packets are cut.
         """
         while data and not self._answered and self._exception is None:
-            size = data.find(b"\r\n\r\n") + 4
-            if size < 4:
-                size = len(data)
+            seen = self._last + data
+            end = seen.find(b"\r\n\r\n")
+            size = end + 4 - len(self._last) if end >= 0 else len(data)
+            self._last = b"" if end >= 0 else seen[-3:]
             self._head_size += size
             self._take(data[:size])
             data = data[size:]
@@ -313,7 +316,7 @@ def _fault_of(message: RawResponseMessage) -> str:
     if "Transfer-Encoding" in message.headers:
         codings = message.headers.getall("Transfer-Encoding")
         # RFC 9112, 6.1 and 6.3: with any other, or in HTTP/1.0, the end of the body is a guess.
-        if message.version == HttpVersion10 or [c.strip().lower() for c in codings] != ["chunked"]:
+        if message.version == HttpVersion10 or [one.lower() for one in codings] != ["chunked"]:
             return f"Transfer-Encoding is {', '.join(codings)[:40]!r}"
     return ""
 
