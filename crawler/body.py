@@ -41,8 +41,10 @@ class Bodies:
         length = answer.content_length
         if first is None and length is not None and length > limit:
             raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
-        coding = answer.headers.get("Content-Encoding", "")
-        decoder = decoder_for(coding, max_body=max(limit, self._limit)) if coding else None
+        decoder = None
+        if "Content-Encoding" in answer.headers:
+            codings = ", ".join(answer.headers.getall("Content-Encoding"))
+            decoder = decoder_for(codings, max_body=limit, beginning=first is not None)
         parts: list[bytes] = []
         size = 0
         has_place = False
