@@ -295,8 +295,17 @@ async def test_a_connection_is_used_again() -> None:
 
 
 async def test_a_kept_connection_that_the_server_has_closed_is_not_used() -> None:
-    async with serving({"/": ok(), "/bye": then_close(ok())}) as server, fetching() as fetcher:
+    closed = asyncio.Event()
+
+    async def bye(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(ok())
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async with serving({"/": ok(), "/bye": bye}) as server, fetching() as fetcher:
         await fetcher.fetch(Request(server.url("/bye")))
+        await closed.wait()
         assert (await fetcher.fetch(Request(server.url()))).body == b"hello"
     assert [asked.target for asked in server.asked] == ["/bye", "/"]
 

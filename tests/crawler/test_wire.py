@@ -432,6 +432,7 @@ ANSWERS = {
     "surplus": response("content") + b"and more\r\n\r\nof it",
     "surplus after chunks": CHUNKED + b"3\r\nabc\r\n0\r\n\r\nmore",
     "surplus without a body": b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\nmore\r\n\r\n",
+    "half an answer without a body": b"HTTP/1.1 204 No Content\r\nX: 1\r\n\r\n" + TWO[:20],
     "two": ONE + TWO,
     "one and a half": ONE + TWO[:20],
     "closing": b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 3\r\n\r\nonemore",

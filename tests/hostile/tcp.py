@@ -192,7 +192,9 @@ def tls_by_hand(context: Callable[[], ssl.SSLContext], data: bytes) -> Play:
                     break
                 except ssl.SSLWantReadError:
                     await connection.send(outgoing.read())
-                    incoming.write(await connection.reader.read(1 << 16))
+                    if not (more := await connection.reader.read(1 << 16)):
+                        return  # the client does not like what it sees
+                    incoming.write(more)
             await connection.send(outgoing.read())
 
     return play
