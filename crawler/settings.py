@@ -65,7 +65,9 @@ class Settings(BaseSettings):
     )
     headers: dict[str, str] = Field({}, description="Sent with every request.")
     timeout: float = Field(60.0, gt=0, description="Seconds for a whole fetch, redirects included.")
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds to connect to a host.")
+    connect_timeout: float = Field(
+        10.0, gt=0, description="Seconds to look up a host's name, and to connect to it."
+    )
     min_rate: float = Field(
         100.0, ge=0, description="Bytes per second that an answer must come at; 0 for any rate."
     )
