@@ -239,6 +239,7 @@ class Wire(ResponseHandler):
         if self._least:
             self._window_began = self._loop.time()
             self._window_received = 0
+            self._was_paused = False
             if self._watch is None:  # one timer for all answers that come in a window
                 self._watch = self._loop.call_later(RATE_WINDOW, self._judge_rate)
 

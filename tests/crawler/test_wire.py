@@ -201,6 +201,23 @@ def test_what_waits_unread_on_a_kept_connection_answers_nobody(run: Any) -> None
     assert run(both()) == [b"/1", b"/2"]
 
 
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+def test_an_answer_may_come_before_all_is_sent_but_then_it_is_the_last(run: Any) -> None:
+    async def play(connection: Connection) -> None:
+        asked = (await connection.reader.readuntil(b"\r\n\r\n")).split(b" ")[1]
+        await connection.send(response(asked.decode(), status=413 if asked == b"/1" else 200))
+        await connection.hang()
+
+    async def both() -> list[bytes]:
+        async with Hostile(play) as server, fetching() as fetcher:
+            post = Request(server.url + "/1", method="POST", body=b"x" * 20_000_000)
+            pages = [await fetcher.fetch(post), await fetcher.fetch(Request(server.url + "/2"))]
+            assert server.connections == 2
+            return [page.body for page in pages]
+
+    assert run(both()) == [b"/1", b"/2"]
+
+
 def test_who_answers_before_being_asked_is_not_believed(run: Any) -> None:
     async def play(connection: Connection) -> None:
         await connection.send(TWO)
@@ -413,13 +430,16 @@ async def _outcome(packets: list[bytes]) -> tuple[object, ...]:
     fault = connection.exception() or body.exception()
     content = b""
     if connection._buffer:
+        transport = connection.transport
+        open_still = transport is not None and not transport.is_closing()
+        kept = open_still and not connection.should_close
         connection.eof_received()
         connection.connection_lost(None)
         try:
             content = await body.read()
         except (FetchError, aiohttp.ClientPayloadError) as error:
             return ("failed", getattr(error, "reason", "truncated"))
-        return ("done", content, connection.should_close)
+        return ("done", content, kept)
     return ("failed", type(fault).__name__)
 
 
