@@ -3,17 +3,22 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from crawler.errors import DropRequest, FetchError
 from crawler.request import Request
 from crawler.response import Response
 from crawler.retrying import backoff_delay
-from crawler.robots import MAX_AGE, RobotsRules, rules_for_status
+from crawler.robots import MAX_AGE, MAX_BYTES, RobotsRules, rules_for_status
 from crawler.url import host_of
 
-Fetch = Callable[[Request], Awaitable[Response]]
+
+class Fetch(Protocol):
+    """`Fetcher.fetch`."""
+
+    async def __call__(self, request: Request, /, *, first: int | None) -> Response: ...
+
 
 # After the last try for a robots.txt, its origin is left alone for this long (seconds).
 _REST = 300.0
@@ -80,7 +85,8 @@ class Rulebook:
         """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
         reason, retryable = "robots_unavailable", True
         try:
-            response = await self._fetch(Request(f"{origin}/robots.txt"))
+            # One byte more than counts, which tells where the last line of a larger one is cut.
+            response = await self._fetch(Request(f"{origin}/robots.txt"), first=MAX_BYTES + 1)
         except DropRequest as error:
             return Verdict(None, time.time() + _REST, error.reason)
         except FetchError as error:

@@ -25,7 +25,7 @@ class Host:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def fetch(self, request: Request) -> Response:
+    async def fetch(self, request: Request, *, first: int | None) -> Response:
         self.asked.append(request.url)
         await self.open.wait()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -95,9 +95,9 @@ async def test_an_origin_that_does_not_answer_waits_for_no_other() -> None:
     slow, quick = Host(CLOSED), Host(404)
     slow.open.clear()
 
-    async def fetch(request: Request) -> Response:
+    async def fetch(request: Request, *, first: int | None) -> Response:
         host = slow if request.url.startswith(ORIGIN) else quick
-        return await host.fetch(request)
+        return await host.fetch(request, first=first)
 
     book = Rulebook(fetch, "crawler", retries=0, backoff=0)
     waiting = asyncio.create_task(book.learn(ORIGIN))
