@@ -103,12 +103,17 @@ class Fetcher:
                 self._session = None
 
     async def fetch(
-        self, request: Request, before_hop: HopPolicy | None = None, *, first: int | None = None
+        self,
+        request: Request,
+        before_hop: HopPolicy | None = None,
+        *,
+        first: int | None = None,
+        max_redirects: int | None = None,
     ) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
 
         With `first`, a body of more bytes than that is no failure: its first ones are returned,
-        and the rest is not read.
+        and the rest is not read. `max_redirects` stands in for the setting.
 
         Raises `FetchError` (with a reason) when no whole response could be had in time, and
         `DropRequest` when the guard or `before_hop` refuses a page.
@@ -117,6 +122,7 @@ class Fetcher:
         method, body = request.method, request.body
         headers = dict(request.headers)
         trail: list[str] = []
+        most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
         limit = self._throttle.gate(host_of(url)).timeout
         try:
@@ -127,7 +133,7 @@ class Fetcher:
                     if target is None:
                         break
                     trail.append(url)
-                    if len(trail) > self._settings.max_redirects:
+                    if len(trail) > most:
                         raise FetchError("too_many_redirects", f"{len(trail)} hops")
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
