@@ -140,7 +140,7 @@ class Crawl:
         progress = self._progress
         if progress is None:
             return None
-        slowest = self._throttle.slowest()
+        slowest, statistics = self._throttle.slowest(), self._throttle.statistics()
         totals = progress.totals
         return Snapshot(
             done=totals.done,
@@ -148,8 +148,8 @@ class Crawl:
             skipped=totals.skipped,
             queued=totals.queued,
             items=totals.items,
-            in_flight=self._throttle.statistics()["in_flight"],
-            hosts=self._throttle.statistics()["hosts"],
+            in_flight=statistics["in_flight"],
+            hosts=statistics["hosts"],
             slowest_host=slowest.host if slowest else None,
             slowest_seconds=slowest.latency if slowest else None,
             pages_per_second=progress.rate,
@@ -260,7 +260,10 @@ class _House:
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings.max_depth)
         rulebook = Rulebook(
-            fetcher.fetch, settings.agent, retries=settings.retries, backoff=settings.backoff
+            throttle.watched(fetcher.fetch),
+            settings.agent,
+            retries=settings.retries,
+            backoff=settings.backoff,
         )
         self._scheduler = Scheduler(
             store,
@@ -274,7 +277,7 @@ class _House:
         self._seeder = Seeder(
             store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress
         )
-        courtesy = Courtesy(settings, self._scheduler, throttle, rulebook, self._discovery)
+        courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
             fetcher,
             courtesy,
@@ -288,7 +291,7 @@ class _House:
             store,
             run,
             self._committed,
-            self._scheduler.take_host_news,
+            self._scheduler.memory.take_news,
             size=settings.concurrency,
         )
 
@@ -311,6 +314,8 @@ class _House:
                 group.create_task(self._watch_for_stop(), name="stop"),
             ]
             await self._scheduler.run(visits, totals.pages)
+            if not self._scheduler.drained:
+                self._stop.ask("limit")  # hosts that were given up are left with their requests
             for helper in helpers:
                 helper.cancel()
             await self._dismiss(workers)

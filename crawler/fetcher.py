@@ -234,7 +234,8 @@ def _explained(error: Exception) -> FetchError | DropRequest:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return FetchError("tls", text, retryable=True)
         case aiohttp.ServerTimeoutError():
-            return FetchError("timeout", text or "no connection in time", retryable=True)
+            why = text or "no connection in time"
+            return FetchError("timeout", why, retryable=True, connecting=True)
         case aiohttp.ClientPayloadError():
             return FetchError("truncated", text, retryable=True)
         case aiohttp.ClientResponseError():

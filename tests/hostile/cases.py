@@ -9,6 +9,7 @@ KINDS = (
     "codings",
     "dns",
     "framing",
+    "manners",
     "private",
     "redirects",
     "robots",
