@@ -10,7 +10,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from crawler.body import Bodies
+from crawler.body import Bodies, off_the_clock
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.guard import AddressRefused, Guard
@@ -103,12 +103,17 @@ class Fetcher:
                 self._session = None
 
     async def fetch(
-        self, request: Request, before_hop: HopPolicy | None = None, *, first: int | None = None
+        self,
+        request: Request,
+        before_hop: HopPolicy | None = None,
+        *,
+        first: int | None = None,
+        max_redirects: int | None = None,
     ) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
 
         With `first`, a body of more bytes than that is no failure: its first ones are returned,
-        and the rest is not read.
+        and the rest is not read. `max_redirects` stands in for the setting.
 
         Raises `FetchError` (with a reason) when no whole response could be had in time, and
         `DropRequest` when the guard or `before_hop` refuses a page.
@@ -117,24 +122,25 @@ class Fetcher:
         method, body = request.method, request.body
         headers = dict(request.headers)
         trail: list[str] = []
+        most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
         limit = self._throttle.gate(host_of(url)).timeout
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    response = await self._hop(request, method, url, headers, body, first)
+                    response = await self._hop(request, method, url, headers, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
                     trail.append(url)
-                    if len(trail) > self._settings.max_redirects:
+                    if len(trail) > most:
                         raise FetchError("too_many_redirects", f"{len(trail)} hops")
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
                         headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
-                        await _off_the_clock(deadline, before_hop(url, target))
+                        await off_the_clock(deadline, before_hop(url, target))
                     url = target
         except TimeoutError as error:
             raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
@@ -150,6 +156,7 @@ class Fetcher:
         headers: dict[str, str],
         body: bytes | None,
         first: int | None,
+        deadline: asyncio.Timeout,
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
@@ -171,7 +178,7 @@ class Fetcher:
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
                     raise FetchError("bad_response", "a part of what was asked for", retryable=True)
                 else:
-                    content = await self._bodies.read(answer, first)
+                    content = await self._bodies.read(answer, first, deadline)
                 request.phases.body = time.perf_counter() - started - request.phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
@@ -198,15 +205,6 @@ class Fetcher:
         if not is_web(target):
             raise FetchError("bad_redirect", "to something that is not a web page")
         return target
-
-
-async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
-    """Await politeness without counting it against the fetch's deadline."""
-    loop = asyncio.get_running_loop()
-    left = (deadline.when() or loop.time()) - loop.time()
-    deadline.reschedule(None)
-    await wait
-    deadline.reschedule(loop.time() + left)
 
 
 def _method_after(
