@@ -11,6 +11,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
+from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING, decoder_for
 from crawler.errors import FetchError
 from crawler.guard import Guard
@@ -50,7 +51,14 @@ class Fetcher:
     Redirects are followed here, hop by hop; bodies are decoded here, within caps.
     """
 
-    def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        guard: Guard,
+        throttle: Throttle,
+        cookies: Cookies | None = None,
+    ) -> None:
+        self._cookies = cookies or Cookies(on=False)
         self._settings = settings
         self._guard = guard
         self._throttle = throttle
@@ -74,7 +82,7 @@ class Fetcher:
             connector=connector,
             auto_decompress=False,
             trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.DummyCookieJar(),  # ours is kept in the file
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
             max_line_size=64 * 1024,
@@ -104,6 +112,8 @@ class Fetcher:
         url = canonical(request.url)
         method, body = request.method, request.body
         headers = dict(request.headers)
+        if request.cookies:
+            self._cookies.give(request, url, headers)
         trail: list[str] = []
         started = time.perf_counter()
         limit = self._throttle.gate(host_of(url)).timeout
@@ -137,15 +147,21 @@ class Fetcher:
         self._guard.check(url)
         started = time.perf_counter()
         own = self._throttle.gate(host_of(url)).headers
+        sent = {**self._headers, **own, **headers}
+        jar = self._cookies.jar_of(request)
+        if jar is not None:
+            self._cookies.send(jar, url, sent)
         try:
             async with self._session.request(
                 method,
                 URL(url, encoded=True),  # canonical already, and yarl would change its escapes
-                headers={**self._headers, **own, **headers},
+                headers=sent,
                 data=body,
                 allow_redirects=False,
             ) as answer:
                 request.phases.ttfb = time.perf_counter() - started
+                if jar is not None and (lines := answer.headers.getall("Set-Cookie", ())):
+                    self._cookies.receive(jar, url, lines)
                 content = b"" if method == "HEAD" else await self._read(answer)
                 request.phases.body = time.perf_counter() - started - request.phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:

@@ -17,6 +17,8 @@ Fetch = Callable[[Request], Awaitable[Response]]
 
 # After the last try for a robots.txt, its origin is left alone for this long (seconds).
 _REST = 300.0
+# The rules are for everybody alike, and who asks for them is nobody yet.
+_WITHOUT_COOKIES = {"dont_merge_cookies": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,7 @@ class Rulebook:
         """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
         reason, retryable = "robots_unavailable", True
         try:
-            response = await self._fetch(Request(f"{origin}/robots.txt"))
+            response = await self._fetch(Request(f"{origin}/robots.txt", meta=_WITHOUT_COOKIES))
         except DropRequest as error:
             return Verdict(None, time.time() + _REST, error.reason)
         except FetchError as error:

@@ -10,7 +10,17 @@ import pytest
 from crawler import committer as committer_module
 from crawler.committer import Committer
 from storage.errors import StoreError
-from storage.records import Column, Committed, HostRecord, ItemRow, NewRequest, Run, Table, Visit
+from storage.records import (
+    Column,
+    Committed,
+    CookieRecord,
+    HostRecord,
+    ItemRow,
+    NewRequest,
+    Run,
+    Table,
+    Visit,
+)
 from storage.sqlite import SqliteStore
 
 THING = Table("thing", (Column("number", "integer", "INTEGER"),))
@@ -27,7 +37,11 @@ class SlowStore:
         self.go = asyncio.Event()
 
     async def commit(
-        self, run: Run, visits: Sequence[Visit], hosts: Sequence[HostRecord] = ()
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Sequence[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
         self.groups.append([visit.id for visit in visits])
         self.hosts.append([host.host for host in hosts])
@@ -56,7 +70,7 @@ def visit(id_: int, **fields: Any) -> Visit:
 
 
 def committing(store: Any, listener: Listener, *, size: int = 100) -> Committer:
-    return Committer(store, RUN, listener.committed, listener.take_news, size=size)
+    return Committer(store, RUN, listener.committed, listener.take_news, lambda: (), size=size)
 
 
 async def test_what_comes_while_a_commit_runs_is_one_group() -> None:
@@ -179,7 +193,7 @@ async def test_what_the_store_says_of_a_group_reaches_the_listener(tmp_path: Pat
     async with SqliteStore(tmp_path / "crawl.db") as store:
         run = await store.begin_run("books", {}, fresh=False, tables=[THING])
         await store.seed(run, [NewRequest(n, f"http://a/{n}", "a") for n in (1, 2)], last=True)
-        work = Committer(store, run, lambda _, told: heard.append(told), list, size=9)
+        work = Committer(store, run, lambda _, told: heard.append(told), list, list, size=9)
         work.queue.put_nowait(visit(1, items=[ItemRow(THING, (1,), "http://a/1")]))
         work.queue.put_nowait(visit(2, items=[ItemRow(THING, (2**70,), "http://a/2")]))
         work.queue.put_nowait(visit(1))
