@@ -16,8 +16,8 @@ from storage.records import CookieRecord
 
 # The RFC's own figures; what goes is told at `_evict`.
 MOST_OF_SITE, MOST_OF_JAR = 50, 3000
-# Over all jars: 80 MB if every cookie is as large as it may be.
-MOST_OF_ALL = 20_000
+# Over all jars: 40 MB if every cookie is as large as it may be.
+MOST_OF_ALL = 10_000
 # Set-Cookie headers of one response that are looked at.
 MOST_OF_RESPONSE = 100
 # Bytes of a Cookie header: with its name, what Apache (8,190) and nginx (8,192) still accept.
@@ -167,7 +167,8 @@ class Cookies:
         a login stays when a page of the site piles up cookies behind it.
         """
         if jar in self._jars and (found := self._matching(jar, url)):
-            found.sort(key=lambda cookie: (-len(cookie.path), cookie.created))
+            if len(found) > 1:
+                found.sort(key=lambda cookie: (-len(cookie.path), cookie.created))
             _add(headers, [(cookie.name, cookie.value) for cookie in found])
 
     def _matching(self, jar: str, url: str) -> list[CookieRecord]:
@@ -177,8 +178,10 @@ class Cookies:
         shelf = shelves.get(site)
         if shelf is None:
             return []
-        shelves[site] = shelves.pop(site)
-        self._jars[jar] = self._jars.pop(jar)
+        if len(shelves) > 1:
+            shelves[site] = shelves.pop(site)
+        if len(self._jars) > 1:
+            self._jars[jar] = self._jars.pop(jar)
         path, https, now = path_of(url), url.startswith("https:"), self._clock()
         found, over = [], []
         for cookie in shelf.values():
@@ -186,8 +189,10 @@ class Cookies:
                 over.append(cookie)
             elif (
                 cookie.secure <= https
-                and (host == cookie.domain or not cookie.host_only)
-                and domain_match(host, cookie.domain)
+                and (
+                    host == cookie.domain
+                    or (not cookie.host_only and domain_match(host, cookie.domain))
+                )
                 and path_match(path, cookie.path)
             ):
                 found.append(cookie)

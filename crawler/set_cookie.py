@@ -20,6 +20,8 @@ _LONGEST_ATTRIBUTE = 1024  # bytes of an attribute's value
 _MOST_ATTRIBUTES = 64
 _LONGEST_LIFE = 400 * 86_400.0  # seconds
 _LONG_AGO = 0.0
+# Characters of a date; a real one has 30. Cutting up thousands of long ones takes its time.
+_LONGEST_DATE = 100
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BLANK = " \t"
@@ -170,6 +172,8 @@ def cookie_date(text: str) -> float | None:
     day: int | None = None
     month: int | None = None
     year: int | None = None
+    if len(text) > _LONGEST_DATE:
+        return None
     for token in _BETWEEN.split(text):
         if clock is None and (found := _TIME.match(token)):
             clock = (int(found[1]), int(found[2]), int(found[3]))
