@@ -33,6 +33,7 @@ class SlowStore:
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
         self.hosts: list[list[str]] = []
+        self.cookies: list[list[str]] = []
         self.begun = asyncio.Event()
         self.go = asyncio.Event()
 
@@ -45,6 +46,7 @@ class SlowStore:
     ) -> Committed:
         self.groups.append([visit.id for visit in visits])
         self.hosts.append([host.host for host in hosts])
+        self.cookies.append([cookie.name for cookie in cookies])
         self.begun.set()
         await self.go.wait()
         return Committed(items=len(visits))
@@ -152,6 +154,28 @@ async def test_workers_wait_when_the_store_is_slow() -> None:
     await work.queue.put(None)
     await running
     assert [id_ for group in listener.heard for id_ in group] == [1, 2, 3]
+
+
+async def test_news_of_cookies_go_with_the_next_group_or_at_the_end() -> None:
+    store, listener = SlowStore(), Listener()
+    store.go.set()
+    news = [[CookieRecord("", "a", "/", name, True, "1", False, None, 0.0)] for name in "dca"]
+    work = Committer(
+        store,  # type: ignore[arg-type]
+        RUN,
+        listener.committed,
+        listener.take_news,
+        lambda: news.pop() if news else [],
+        size=9,
+    )
+    for one in (visit(1), None):
+        work.queue.put_nowait(one)
+    await work.run()
+    assert (store.groups, store.cookies) == ([[1], []], [["a"], ["c"]])
+    news.clear()
+    work.queue.put_nowait(None)
+    await work.run()
+    assert len(store.groups) == 2  # and none is opened for nothing
 
 
 async def test_news_of_hosts_go_with_the_next_group_or_at_the_end() -> None:
