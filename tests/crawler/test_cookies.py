@@ -131,6 +131,13 @@ def test_http_leaves_secure_cookies_alone() -> None:
     assert sent(cookies, HTTP + "login") == "a=3; a=2"
 
 
+def test_http_lays_no_cookie_of_the_site_over_a_hosts_secure_one() -> None:
+    cookies = jar(HTTPS, "a=1; Secure")
+    cookies.receive("", HTTP, ["a=2; Domain=shop.example"])
+    assert sent(cookies, HTTPS) == "a=1"
+    assert sent(cookies, "http://shop.example/") is None
+
+
 def test_the_requests_own_cookie_header_stays_and_its_names_win() -> None:
     cookies = jar(HTTP, "a=1", "b=2")
     assert sent(cookies, HTTP, "b=mine; c=3;") == "b=mine; c=3; a=1"
@@ -240,8 +247,8 @@ def test_what_was_over_when_the_run_goes_on_is_forgotten() -> None:
     kept = list(cookies.take_news())
     clock.now += 10
     again = Cookies(kept, clock=clock)
-    assert sent(again, HTTP) == "b=2"
     assert [(one.name, one.expires) for one in again.take_news()] == [("a", 0.0)]
+    assert sent(again, HTTP) == "b=2"
 
 
 HOSTS = ("shop.example", "www.shop.example", "a.www.shop.example", "b.test", "127.0.0.1")
@@ -377,7 +384,7 @@ async def test_each_hop_of_a_redirect_sets_and_is_sent_cookies_of_its_own() -> N
 @pytest.mark.usefixtures("_names")
 async def test_a_requests_own_cookies_are_for_its_host_and_stay_in_its_jar() -> None:
     async with serve({}) as site, fetching() as fetcher:
-        shop, other = named(site, "www.shop.example"), named(site, "shop.example")
+        shop, other = named(site, "shop.example"), named(site, "www.shop.example")
         site.pages["/"] = sets(status=302, to=f"{other}away")
         await fetcher.fetch(Request(shop, cookies={"session": "s"}, headers={"Cookie": "x=1"}))
         await fetcher.fetch(Request(f"{shop}later"))
