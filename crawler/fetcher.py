@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from crawler.body import Bodies, off_the_clock
+from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.guard import AddressRefused, Guard
@@ -49,7 +50,14 @@ class Fetcher:
     Redirects are followed here, hop by hop. `wire.py` has the connections, `body.py` the bodies.
     """
 
-    def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        guard: Guard,
+        throttle: Throttle,
+        cookies: Cookies | None = None,
+    ) -> None:
+        self._cookies = cookies or Cookies(on=False)
         self._settings = settings
         self._guard = guard
         self._throttle = throttle
@@ -77,7 +85,7 @@ class Fetcher:
             connector=connector,
             auto_decompress=False,
             trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.DummyCookieJar(),  # ours is kept in the file
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
             max_line_size=MAX_LINE,
@@ -121,6 +129,8 @@ class Fetcher:
         url = canonical(request.url)
         method, body = request.method, request.body
         headers = dict(request.headers)
+        if request.cookies:
+            self._cookies.give(request, url, headers)
         trail: list[str] = []
         most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
@@ -163,6 +173,9 @@ class Fetcher:
         self._guard.approach(url)
         started = time.perf_counter()
         sent = {**self._headers, **self._throttle.gate(host_of(url)).headers, **headers}
+        jar = self._cookies.jar_of(request)
+        if jar is not None:
+            self._cookies.send(jar, url, sent)
         content = b""
         try:
             async with self._session.request(
@@ -173,6 +186,8 @@ class Fetcher:
                 allow_redirects=False,
             ) as answer:
                 request.phases.ttfb = time.perf_counter() - started
+                if jar is not None and (lines := answer.headers.getall("Set-Cookie", ())):
+                    self._cookies.receive(jar, url, lines)
                 if answer.status in _REDIRECTS and "Location" in answer.headers:
                     await self._bodies.skip(answer)
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
