@@ -354,7 +354,7 @@ async def test_cve_2026_46497_nothing_that_a_site_lists_leads_into_private_netwo
         listed = {
             inside.url + "/": "skipped private_address",
             named(inside, "inside.example"): "skipped private_address",
-            "http://127.0.0.1:1/": "skipped private_address",
+            "http://127.0.0.1:8099/": "skipped private_address",
             "http://169.254.169.254/latest/": "skipped private_address",
             "http://[::ffff:a00:1]/": "skipped private_address",
             "file:///etc/passwd": "skipped scheme",
@@ -867,6 +867,35 @@ async def test_cve_2024_1892_text_that_never_ends_its_tags_holds_nothing_up(
     async with Hostile(site(pages)) as server:
         await wander(*(server.url + path for path in pages), of=Reading)
     assert {end for end in ends().values() if end != "failed parse_budget"} == {"done"}
+
+
+@pytest.mark.parametrize("kind", ["application/xml", "application/xhtml+xml", "text/html"])
+async def test_cve_2026_41066_entities_are_neither_read_from_afar_nor_multiplied(
+    wander: Crawl, rows: Rows, tmp_path: Path, kind: str
+) -> None:
+    """lxml, which Scrapy stands on: an entity in a document could be a file of the reader's."""
+    pytest.importorskip("parsel")
+    secret = tmp_path / "file"
+    secret.write_text("secret")
+    more = "".join(f'<!ENTITY e{n + 1} "{f"&e{n};" * 10}">' for n in range(9))
+    doctype = (
+        f'<!DOCTYPE r [<!ENTITY far SYSTEM "{secret.as_uri()}">'
+        f'<!ENTITY % dtd SYSTEM "{{here}}/dtd">%dtd;<!ENTITY e0 "boom">{more}]>'
+    )
+    page = f'<?xml version="1.0"?>{doctype}<r><item>&far;</item><item>&e9;</item></r>'
+
+    class Reading(Wanderer):
+        def parse(self, response: Response) -> Any:
+            queries = ("//item//text()", "//item", "string(/)")
+            found = [response.xpath(query).getall() for query in queries]
+            yield {"xpath": found, "css": response.css("item::text, item").getall()}
+
+    async with Hostile(answer(page, kind=kind)) as server:
+        await wander(server.url + "/", of=Reading)
+    (data,) = rows("SELECT data FROM item")
+    assert "secret" not in data
+    assert len(data) < 20_000
+    assert [one.target for one in server.asked] == ["/"]
 
 
 async def test_cve_2026_55520_stars_in_robots_txt_hold_nothing_up(wander: Crawl, ends: Any) -> None:
