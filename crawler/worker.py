@@ -29,7 +29,7 @@ from crawler.response import Response
 from crawler.rulebook import Verdict
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
-from crawler.url import canonical, fingerprint
+from crawler.url import canonical, fingerprint, redact
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
@@ -148,7 +148,7 @@ class Worker:
                 raise
             visit.reason = "middleware_error"
             visit.error = trace_of(error)
-            log.error("middleware_error", url=request.url, error=name_of(error))
+            log.error("middleware_error", url=redact(request.url), error=name_of(error))
             return Failure(request, visit.reason, error)
         finally:
             VISITING.reset(visiting)

@@ -6,15 +6,12 @@ import asyncio
 import gzip
 import pickle
 import re
-import socket
 import sqlite3
 import sys
 import zlib
-from collections import Counter
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack, closing
 from importlib import import_module
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +32,7 @@ from tests.hostile.server import (
     response,
     site,
 )
+from tests.names import name_server
 
 Crawl = Callable[..., Awaitable[crawler.Summary]]
 Rows = Callable[..., list[Any]]
@@ -46,6 +44,7 @@ _SECRETS = {
     "Proxy-Authorization": "Basic c2VjcmV0",
     "X-Api-Key": "secret",
 }
+_HERE = ["127.0.0.1"]
 MIB = 1 << 20
 
 
@@ -90,34 +89,16 @@ def ends(rows: Rows) -> Callable[[], dict[str, str]]:
 
 
 @pytest.fixture
-def look_ups() -> Counter[str]:
-    """How often each name was looked up."""
-    return Counter()
+def names() -> dict[str, Sequence[str]]:
+    """The whole DNS of a test: name -> addresses on loopback."""
+    return {}
 
 
 @pytest.fixture(autouse=True)
-def names(monkeypatch: pytest.MonkeyPatch, look_ups: Counter[str]) -> dict[str, str]:
-    """The whole DNS of these tests: name -> address on loopback. No question leaves the machine."""
-    known: dict[str, str] = {}
-    real = socket.getaddrinfo
-
-    def look_up(host: Any, *args: Any, **kwargs: Any) -> Any:
-        name = host.decode() if isinstance(host, bytes) else host
-        if name is None or re.fullmatch(r"[0-9.]+|.*:.*", name):
-            return real(host, *args, **kwargs)
-        look_ups[name] += 1
-        if name not in known:
-            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
-        return real(known[name], *args, **kwargs)
-
-    def connect(self: socket.socket, address: Any) -> None:
-        if self.family != socket.AF_UNIX and not ip_address(address[0]).is_loopback:
-            raise AssertionError(f"a test tried to connect to {address}")
-        super(socket.socket, self).connect(address)
-
-    monkeypatch.setattr(socket, "getaddrinfo", look_up)
-    monkeypatch.setattr(socket.socket, "connect", connect, raising=False)
-    return known
+def look_ups(names: dict[str, Sequence[str]]) -> Iterator[list[str]]:
+    """The names that were looked up, in order."""
+    with name_server(names) as asked:
+        yield asked
 
 
 def named(server: Hostile, name: str, path: str = "/") -> str:
@@ -145,10 +126,10 @@ def chunked(*chunks: bytes, trailers: bytes = b"") -> bytes:
 
 
 async def test_cve_2021_41125_credentials_of_a_host_go_to_no_other(
-    wander: Crawl, names: dict[str, str]
+    wander: Crawl, names: dict[str, Sequence[str]]
 ) -> None:
     """Scrapy: HTTP credentials of a spider were sent to every host, robots.txt included."""
-    names.update({"shop.example": "127.0.0.1", "evil.example": "127.0.0.1"})
+    names.update({"shop.example": _HERE, "evil.example": _HERE})
     pages: dict[str, bytes | str] = {"/link": "link", "/in": "in"}
     async with Hostile(site(pages)) as server:
         link, away = (named(server, "evil.example", path) for path in ("/link", "/in"))
@@ -165,9 +146,11 @@ async def test_cve_2021_41125_credentials_of_a_host_go_to_no_other(
     assert "c2VjcmV0" not in all_headers(others)
 
 
-async def _redirected(wander: Crawl, names: dict[str, str], secrets: dict[str, str]) -> list[Asked]:
+async def _redirected(
+    wander: Crawl, names: dict[str, Sequence[str]], secrets: dict[str, str]
+) -> list[Asked]:
     """Return what another domain was asked, to which a request with `secrets` is redirected."""
-    names["evil.example"] = "127.0.0.1"
+    names["evil.example"] = _HERE
     pages: dict[str, bytes | str] = {"/in": "in"}
     async with Hostile(site(pages)) as server:
         pages["/"] = head(302, f"Location: {named(server, 'evil.example', '/in')}", length=0)
@@ -179,7 +162,7 @@ async def _redirected(wander: Crawl, names: dict[str, str], secrets: dict[str, s
 
 
 async def test_cve_2022_0577_cookies_do_not_follow_a_redirect_to_another_domain(
-    wander: Crawl, names: dict[str, str]
+    wander: Crawl, names: dict[str, Sequence[str]]
 ) -> None:
     """Scrapy: a request's own cookies went along to wherever it was redirected."""
     asked = await _redirected(wander, names, {"Cookie": "session=secret"})
@@ -187,7 +170,7 @@ async def test_cve_2022_0577_cookies_do_not_follow_a_redirect_to_another_domain(
 
 
 async def test_cve_2024_3574_authorization_does_not_follow_a_redirect_to_another_domain(
-    wander: Crawl, names: dict[str, str]
+    wander: Crawl, names: dict[str, Sequence[str]]
 ) -> None:
     """Scrapy: the Authorization header went along to another domain."""
     asked = await _redirected(wander, names, {"Authorization": "Basic c2VjcmV0"})
@@ -340,10 +323,10 @@ async def test_ghsa_23j4_mw76_5v7h_a_redirect_leads_to_web_pages_only(
 
 
 async def test_cve_2026_46497_nothing_that_a_site_lists_leads_into_private_networks(
-    wander: Crawl, ends: Any, names: dict[str, str]
+    wander: Crawl, ends: Any, names: dict[str, Sequence[str]]
 ) -> None:
     """Crawlee: a sitemap, or the robots.txt naming it, led to any host and any scheme."""
-    names.update({"public.example": "127.0.0.1", "inside.example": "127.0.0.2"})
+    names.update({"public.example": _HERE, "inside.example": ["127.0.0.2"]})
 
     class Sitemaps(Wanderer):
         def parse(self, response: Response) -> Any:
@@ -414,11 +397,11 @@ async def test_cve_2022_33124_a_broken_address_ends_nothing_but_itself(
 
 
 async def test_cve_2026_34513_the_memory_of_addresses_is_bounded(
-    wander: Crawl, names: dict[str, str], look_ups: Counter[str]
+    wander: Crawl, names: dict[str, Sequence[str]], look_ups: list[str]
 ) -> None:
     """aiohttp: every host name ever looked up stayed in memory."""
     hosts = [f"h{number}.example" for number in range(1300)]
-    names.update(dict.fromkeys(hosts, "127.0.0.1"))
+    names.update(dict.fromkeys(hosts, _HERE))
 
     class Round(Wanderer):
         pages = 0
@@ -431,7 +414,7 @@ async def test_cve_2026_34513_the_memory_of_addresses_is_bounded(
     async with Hostile(raw(response("in", "Connection: close"))) as server:
         summary = await wander(*(named(server, host) for host in hosts), of=Round)
     assert summary.done == len(hosts) + 1
-    assert look_ups[hosts[0]] == 2
+    assert look_ups.count(hosts[0]) == 2
 
 
 # ── bombs ───────────────────────────────────────────────────────────────────────────────────

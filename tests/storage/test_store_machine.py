@@ -216,7 +216,7 @@ class FrontierMachine(RuleBasedStateMachine):
         group = [self.visit(pages[which % len(pages)], *rest) for which, *rest in drawn]
         # What the later visits of a group may be led to depends on the earlier ones.
         for _, visit in group[1:]:
-            visit.alias = None
+            visit.alias, visit.unread = None, False
         return group
 
     def visit(
