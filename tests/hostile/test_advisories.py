@@ -156,11 +156,13 @@ async def test_cve_2021_41125_credentials_of_a_host_go_to_no_other(
             named(server, "shop.example"),
             robots=True,
             host=[{"match": "shop.example", "headers": {"Authorization": "Basic c2VjcmV0"}}],
+            headers={"X-Api-Key": "secret"},
         )
     mine, others = asked_as(server, "shop.example"), asked_as(server, "evil.example")
     assert {one.header("Authorization") for one in mine} == {"Basic c2VjcmV0"}
     assert {one.target for one in others} == {"/robots.txt", "/link", "/in"}
     assert "c2VjcmV0" not in all_headers(others)
+    assert [one.header("X-Api-Key") for one in others if one.target == "/in"] == [None]
 
 
 async def _redirected(
