@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from crawler.callbacks import end_hook, is_of_user_code, name_of
 from crawler.committer import Committer
 from crawler.contact import Courtesy
+from crawler.cookies import Cookies
 from crawler.door import Door
 from crawler.errors import UsageError
 from crawler.fetcher import Fetcher
@@ -199,7 +200,9 @@ class Crawl:
     async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
         spider = self.spider_class(**run.arguments)
         guard = Guard(self.settings.allow_private)
-        async with Fetcher(self.settings, guard, self._throttle) as fetcher:
+        kept = await store.cookies(run) if run.resumed else ()
+        cookies = Cookies(kept, on=self.settings.cookies)
+        async with Fetcher(self.settings, guard, self._throttle, cookies) as fetcher:
             house = _House(
                 self.settings,
                 store,
@@ -209,6 +212,7 @@ class Crawl:
                 fetcher,
                 guard,
                 self._throttle,
+                cookies,
                 progress,
                 self._stop,
             )
@@ -250,6 +254,7 @@ class _House:
         fetcher: Fetcher,
         guard: Guard,
         throttle: Throttle,
+        cookies: Cookies,
         progress: Progress,
         stop: Stop,
     ) -> None:
@@ -272,7 +277,15 @@ class _House:
             max_pages=_total(settings.max_pages, run.base_pages),
         )
         self._seeder = Seeder(
-            store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress
+            store,
+            run,
+            spider,
+            guard,
+            self._discovery,
+            self._scheduler,
+            rulebook,
+            progress,
+            cookies.take_news,
         )
         courtesy = Courtesy(settings, self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
@@ -289,6 +302,7 @@ class _House:
             run,
             self._committed,
             self._scheduler.take_host_news,
+            cookies.take_news,
             size=settings.concurrency,
         )
 

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from crawler.body import Bodies
+from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.guard import AddressRefused, Guard
@@ -49,7 +50,14 @@ class Fetcher:
     Redirects are followed here, hop by hop. `wire.py` has the connections, `body.py` the bodies.
     """
 
-    def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        guard: Guard,
+        throttle: Throttle,
+        cookies: Cookies | None = None,
+    ) -> None:
+        self._cookies = cookies or Cookies(on=False)
         self._settings = settings
         self._guard = guard
         self._throttle = throttle
@@ -77,7 +85,7 @@ class Fetcher:
             connector=connector,
             auto_decompress=False,
             trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.DummyCookieJar(),  # ours is kept in the file
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
             max_line_size=MAX_LINE,
@@ -122,6 +130,8 @@ class Fetcher:
         method, body = request.method, request.body
         headers = dict(request.headers)
         general, plain = self._headers, False
+        if request.cookies:
+            self._cookies.give(request, url, headers)
         trail: list[str] = []
         most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
@@ -166,6 +176,9 @@ class Fetcher:
             raise RuntimeError("the fetcher is not entered")
         self._guard.approach(url)
         started = time.perf_counter()
+        jar = self._cookies.jar_of(request)
+        if jar is not None:
+            self._cookies.send(jar, url, sent)
         content = b""
         try:
             async with self._session.request(
@@ -176,6 +189,8 @@ class Fetcher:
                 allow_redirects=False,
             ) as answer:
                 request.phases.ttfb = time.perf_counter() - started
+                if jar is not None and (lines := answer.headers.getall("Set-Cookie", ())):
+                    self._cookies.receive(jar, url, lines)
                 if answer.status in _REDIRECTS and "Location" in answer.headers:
                     await self._bodies.skip(answer)
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):

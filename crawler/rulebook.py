@@ -28,6 +28,8 @@ _REDIRECTS = 5
 _NO_FILE = frozenset({"too_many_redirects", "bad_redirect"})
 # After the last try for a robots.txt, its origin is left alone for this long (seconds).
 _REST = 300.0
+# The rules are for everybody alike, and who asks for them is nobody yet.
+_WITHOUT_COOKIES = {"dont_merge_cookies": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +95,9 @@ class Rulebook:
         try:
             # One byte more than counts, which tells where the last line of a larger one is cut.
             response = await self._fetch(
-                Request(f"{origin}/robots.txt"), first=MAX_BYTES + 1, max_redirects=_REDIRECTS
+                Request(f"{origin}/robots.txt", meta=_WITHOUT_COOKIES),
+                first=MAX_BYTES + 1,
+                max_redirects=_REDIRECTS,
             )
         except DropRequest as error:
             return Verdict(None, time.time() + _REST, error.reason)

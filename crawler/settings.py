@@ -75,6 +75,7 @@ class Settings(BaseSettings):
     backoff: float = Field(
         1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."
     )
+    cookies: bool = Field(True, description="Keep the cookies that servers set, and send them.")
     max_redirects: int = Field(10, ge=0, description="Redirects followed for one request.")
     max_depth: int | None = Field(None, ge=0, description="Links to follow from a start URL.")
     max_pages: int | None = Field(None, ge=1, description="End the run after so many pages.")

@@ -30,6 +30,7 @@ from crawler.rulebook import Verdict
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.url import canonical, fingerprint, redact
+from storage import StoreError
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
@@ -143,6 +144,8 @@ class Worker:
             contact.failed(error)
             visit.reason, visit.error = error.reason, str(error)
             return Failure(request, error.reason, error)
+        except StoreError:
+            raise  # of the look-up before a redirect, and no middleware's: it ends the run
         except BaseException as error:
             if not is_of_user_code(error):
                 raise

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +47,36 @@ async def test_the_readmes_spider_works_as_it_stands(
         spider = load_spider("books.py")
         summary = await crawler.run(spider, db=tmp_path / "books.db")
     assert (summary.finish, summary.done, summary.items) == ("finished", 5, 2)
+
+
+async def test_the_login_of_the_documentation_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import crawler
+
+    def login(request: Any) -> Any:
+        known = request.body == b"user=anna&password=secret"
+        return (303, {"Location": "/home", **({"Set-Cookie": "s=1"} if known else {})}, "")
+
+    def members(body: str) -> Any:
+        def answer(request: Any) -> Any:
+            return body if request.headers.get("cookie") == "s=1" else (403, {}, "")
+
+        return answer
+
+    pages = {
+        "/login": login,
+        "/home": members("welcome"),
+        "/orders": members("<table><td class=number>1</table><a class=next href=?page=2>next</a>"),
+        "/orders?page=2": members("<table><td class=number>2</table>"),
+    }
+    (text,) = [t for t in _python(ROOT / "docs/spiders.md") if "def logged_in" in t]
+    (tmp_path / "orders.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    async with serve(pages) as server:
+        arguments = {"url": server.url, "password": "secret"}
+        summary = await crawler.run(load_spider("orders.py"), db="orders.db", arguments=arguments)
+    assert (summary.finish, summary.done, summary.items) == ("finished", 3, 2)
 
 
 def test_every_reason_is_in_the_table() -> None:

@@ -7,6 +7,7 @@ from tests.hostile.case import Case
 # A file of cases for each kind.
 KINDS = (
     "codings",
+    "cookies",
     "dns",
     "framing",
     "private",
