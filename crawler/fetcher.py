@@ -10,7 +10,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from crawler.body import Bodies
+from crawler.body import Bodies, off_the_clock
 from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
@@ -141,7 +141,7 @@ class Fetcher:
                 while True:
                     own = self._throttle.gate(host_of(url)).headers
                     sent = {**general, **(_harmless(own) if plain else own), **headers}
-                    response = await self._hop(request, method, url, sent, body, first)
+                    response = await self._hop(request, method, url, sent, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
@@ -155,7 +155,7 @@ class Fetcher:
                         plain = plain or (url.startswith("https:") and target.startswith("http:"))
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
-                        await _off_the_clock(deadline, before_hop(url, target))
+                        await off_the_clock(deadline, before_hop(url, target))
                     url = target
         except TimeoutError as error:
             raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
@@ -171,6 +171,7 @@ class Fetcher:
         sent: dict[str, str],
         body: bytes | None,
         first: int | None,
+        deadline: asyncio.Timeout,
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
@@ -196,7 +197,7 @@ class Fetcher:
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
                     raise FetchError("bad_response", "a part of what was asked for", retryable=True)
                 else:
-                    content = await self._bodies.read(answer, first)
+                    content = await self._bodies.read(answer, first, deadline)
                 request.phases.body = time.perf_counter() - started - request.phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
@@ -228,15 +229,6 @@ class Fetcher:
 def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
     """Return those headers that may follow a redirect to another origin."""
     return {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
-
-
-async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
-    """Await politeness without counting it against the fetch's deadline."""
-    loop = asyncio.get_running_loop()
-    left = (deadline.when() or loop.time()) - loop.time()
-    deadline.reschedule(None)
-    await wait
-    deadline.reschedule(loop.time() + left)
 
 
 def _method_after(

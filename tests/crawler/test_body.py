@@ -143,6 +143,27 @@ async def test_a_place_is_given_back_whatever_happens(how: str) -> None:
             assert len(page.body) == 2 * LARGE
 
 
+async def test_the_deadline_stands_still_while_a_large_body_waits_for_its_place() -> None:
+    warehouse = _Warehouse()
+    async with (
+        Hostile(warehouse) as server,
+        Hostile(answer(b"x" * 2 * LARGE)) as other,
+        fetching(timeout=1.5) as fetcher,
+    ):
+        url = server.url + "/"
+        holders = [
+            asyncio.create_task(fetcher.fetch(Request(url))) for _ in range(2 * LARGE_AT_ONCE)
+        ]
+        await _until_waiting(fetcher, LARGE_AT_ONCE)
+        late = asyncio.create_task(fetcher.fetch(Request(other.url + "/")))
+        await _until_waiting(fetcher, LARGE_AT_ONCE + 1)
+        ends = await asyncio.gather(
+            *holders, return_exceptions=True
+        )  # half of them after the others
+        assert all(isinstance(end, FetchError) for end in ends)
+        assert len((await late).body) == 2 * LARGE
+
+
 async def test_a_costly_body_does_not_hold_up_the_loop() -> None:
     turns = 0
 
