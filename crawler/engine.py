@@ -259,6 +259,7 @@ class _House:
         stop: Stop,
     ) -> None:
         self._settings = settings
+        self._throttle = throttle
         self._progress = progress
         self._stop = stop
         self._max_items = _total(settings.max_items, run.base_items)
@@ -326,6 +327,7 @@ class _House:
             helpers = [
                 group.create_task(self._seeder.seed(), name="seeder"),
                 group.create_task(self._watch_for_stop(), name="stop"),
+                group.create_task(self._throttle.measure_lag(), name="lag"),
             ]
             await self._scheduler.run(visits, totals.pages)
             if not self._scheduler.drained:
