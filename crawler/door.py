@@ -2,17 +2,21 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
 from crawler.contact import Contact, Courtesy
-from crawler.errors import DropRequest, FetchError, InvalidUrl, RetryLater
+from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
 from crawler.fetcher import Fetcher
 from crawler.middleware import Handler, Middleware, compose
 from crawler.request import Request, identify
 from crawler.response import Response
+from crawler.url import fingerprint
+
+# Whether another request than the one of that id stands for the page of a fingerprint.
+Stands = Callable[[int, int], Awaitable[bool]]
 
 # The contact of the visit whose middleware is running, if any.
 VISITING: ContextVar[Contact | None] = ContextVar("visiting", default=None)
@@ -26,10 +30,12 @@ class Door:
         fetcher: Fetcher,
         courtesy: Courtesy,
         middleware: Sequence[Middleware],
+        stands: Stands,
         *,
         concurrency: int,
     ) -> None:
         self._fetcher = fetcher
+        self._stands = stands
         self._courtesy = courtesy
         self._slots = asyncio.Semaphore(concurrency)
         self.fetch: Handler = compose(middleware, self._pass)
@@ -60,10 +66,17 @@ class Door:
 
             async def hop(url: str, target: str) -> None:
                 slot.give_back()  # nobody waits for a host while holding what others wait for
+                await self._refuse_known(request, target)
                 await contact.hop(url, target)
                 await slot.take()
 
             return await self._fetcher.fetch(request, hop)
+
+    async def _refuse_known(self, request: Request, target: str) -> None:
+        """Raise `KnownPage` when the crawl has visited the page of a redirect, or will."""
+        once = request.id and request.method == "GET" and not request.dont_filter
+        if once and await self._stands(fingerprint("GET", target), request.id):
+            raise KnownPage(target)
 
     async def fetch_now(self, request: Request) -> Response:
         """`Spider.fetch`: the same way, for a caller that waits. So here a retry does sleep."""

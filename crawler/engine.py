@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,7 @@ class _House:
             fetcher,
             courtesy,
             [timing, retry(settings), *bound_middleware(spider)],
+            partial(store.stands, run),
             concurrency=settings.concurrency,
         )
         spider._fetch = door.fetch_now

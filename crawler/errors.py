@@ -8,7 +8,8 @@
     ├── InvalidUrl            a request's url is none (also a ValueError)
     ├── ParseBudgetError      a page that would cost too much to parse
     ├── RetryLater            not a failure yet: try this request again after a while
-    └── DropRequest           a middleware's way to skip a request, with a reason code
+    ├── DropRequest           a middleware's way to skip a request, with a reason code
+    └── KnownPage             a redirect leads to a page that another request stands for
 
     storage.StoreError        the store could not be read or written: exit status 75
     └── storage.RunMismatch   the file and this command do not fit together: exit status 2
@@ -78,3 +79,11 @@ class DropRequest(CrawlerError):
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+
+class KnownPage(CrawlerError):
+    """A redirect leads to `url`, which the crawl has visited, or will: it is not fetched again."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(f"another request stands for {url}")
+        self.url = url

@@ -1,6 +1,7 @@
 """The one guarded door to the network: seeds, links, redirects, robots.txt and user calls."""
 
 import asyncio
+import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -11,9 +12,10 @@ import aiohttp
 from yarl import URL
 
 from crawler.decoding import ACCEPT_ENCODING, decoder_for
-from crawler.errors import FetchError
-from crawler.guard import Guard
+from crawler.errors import DropRequest, FetchError
+from crawler.guard import AddressRefused, Guard
 from crawler.request import Request
+from crawler.resolver import NO_SUCH_NAME, Resolver
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
@@ -24,8 +26,11 @@ from crawler.url import canonical, host_of, is_web, origin_of
 HopPolicy = Callable[[str, str], Awaitable[None]]
 
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
-# The only headers that follow a redirect to another origin; any other may hold a secret.
-_HARMLESS = frozenset({"accept", "accept-encoding", "accept-language", "user-agent"})
+# The only headers that follow a redirect to another origin; any other may hold a secret. The
+# type of a body is there as long as the body is.
+_HARMLESS = frozenset(
+    {"accept", "accept-encoding", "accept-language", "content-type", "user-agent"}
+)
 _ABOUT_BODY = frozenset(
     {
         "content-type",
@@ -36,6 +41,8 @@ _ABOUT_BODY = frozenset(
     }
 )
 _NO_BODY = (204, 304)
+# A byte of a header that is not UTF-8, as aiohttp gives it. Browsers ask for it as it is.
+_BYTE = re.compile("[\udc80-\udcff]")
 
 
 class Fetcher:
@@ -58,9 +65,11 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._resolver = Resolver(self._settings.connect_timeout)
         connector = aiohttp.TCPConnector(
             limit=0,  # the semaphore and the hosts' gates bound what is in flight
-            resolver=self._guard.resolver(),
+            resolver=self._guard.resolver(self._resolver),
+            socket_factory=self._guard.open,
             ttl_dns_cache=60,
             keepalive_timeout=30,
         )
@@ -86,8 +95,11 @@ class Fetcher:
         trace: TracebackType | None,
     ) -> None:
         if self._session is not None:
-            await self._session.close()
-            self._session = None
+            try:
+                await self._session.close()
+            finally:
+                await self._resolver.close()
+                self._session = None
 
     async def fetch(self, request: Request, before_hop: HopPolicy | None = None) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
@@ -114,6 +126,7 @@ class Fetcher:
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
                         headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
+                    self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
                         await _off_the_clock(deadline, before_hop(url, target))
                     url = target
@@ -128,7 +141,7 @@ class Fetcher:
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
-        self._guard.check(url)
+        self._guard.approach(url)
         started = time.perf_counter()
         own = self._throttle.gate(host_of(url)).headers
         try:
@@ -183,12 +196,16 @@ class Fetcher:
         if location is None:
             return None  # nothing to follow: its status speaks for itself
         try:
-            target = canonical(location, url)
+            target = canonical(_BYTE.sub(_escaped, location), url)
         except ValueError as error:
             raise FetchError("bad_redirect", str(error)) from error
         if not is_web(target):
             raise FetchError("bad_redirect", "to something that is not a web page")
         return target
+
+
+def _escaped(byte: re.Match[str]) -> str:
+    return f"%{ord(byte[0]) - 0xDC00:02X}"
 
 
 async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
@@ -214,12 +231,14 @@ def _method_after(
     return "GET", None
 
 
-def _explained(error: Exception) -> FetchError:
+def _explained(error: Exception) -> FetchError | DropRequest:
     """Return the reason code and the text for what went wrong on the wire."""
     text = str(error) or type(error).__name__
     match error:
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+            return DropRequest("private_address")
         case aiohttp.ClientConnectorDNSError():
-            return FetchError("dns", text, retryable=True)
+            return FetchError("dns", text, retryable=error.os_error.errno not in NO_SUCH_NAME)
         case aiohttp.ClientConnectorCertificateError() | ssl.CertificateError():
             return FetchError("tls", text)
         case aiohttp.ClientSSLError() | ssl.SSLError():

@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborNode
 from crawler.errors import InvalidUrl
 from crawler.request import Request, identify, to_record
 from crawler.selection import Selector, SelectorList
-from crawler.url import Scope, canonical, fingerprint, is_web, redact
+from crawler.url import Scope, canonical, fingerprint, has_bad_port, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
 # Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
@@ -95,11 +95,11 @@ class Discovery:
         try:
             url, host, plain = identify(request.url)
         except InvalidUrl as error:
+            shown = redact(request.url)[:_SHOWN]
             if _is_relative(request.url, parent.url):
                 raise ValueError(
-                    f"relative url {request.url[:200]!r}: use response.follow, which joins it"
+                    f"relative url {shown[:200]!r}: use response.follow, which joins it"
                 ) from error
-            shown = redact(request.url)[:_SHOWN]
             identity = fingerprint(request.method, shown)
             return NewRequest(
                 identity, shown, "", depth=depth, state="skipped", reason="invalid_url"
@@ -109,6 +109,8 @@ class Discovery:
         record = to_record(request, depth=depth, position=position, parent=parent.fingerprint)
         if not is_web(url):
             return record._replace(state="skipped", reason="scheme")
+        if has_bad_port(host):
+            return record._replace(state="skipped", reason="bad_port")
         if not self.scope.admits(host):
             return record._replace(state="skipped", reason="offsite")
         if self._max_depth is not None and depth > self._max_depth:

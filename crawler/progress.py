@@ -42,7 +42,7 @@ class Progress:
         """Count a group of visits and what it brought."""
         totals = self.totals
         for visit in visits:
-            if visit.state == "queued" or visit.id in committed.dropped:
+            if visit.state == "queued" or visit.id in committed.dropped | committed.again:
                 continue
             state = "failed" if visit.id in committed.refused else visit.state
             setattr(totals, state, getattr(totals, state) + 1)

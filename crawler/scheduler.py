@@ -236,7 +236,8 @@ class Scheduler:
             lane.held.discard(visit.id)
             if visit.id in self._outstanding:
                 self._outstanding.remove(visit.id)
-                self._finished += visit.state in ("done", "failed")
+                counts = visit.state in ("done", "failed") and visit.id not in committed.again
+                self._finished += counts
             if visit.not_before is not None:
                 lane.due = min(lane.due, now + _until(visit.not_before))
                 self._arm(lane, now)

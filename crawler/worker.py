@@ -18,7 +18,7 @@ from crawler.callbacks import (
 )
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, RetryLater
+from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
 from crawler.harvest import Harvest
 from crawler.lanes import FetchJob, Job, RobotsJob
 from crawler.links import Discovery
@@ -29,7 +29,7 @@ from crawler.response import Response
 from crawler.rulebook import Verdict
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
-from crawler.url import canonical, fingerprint
+from crawler.url import canonical, fingerprint, redact
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
@@ -135,6 +135,10 @@ class Worker:
         except DropRequest as drop:
             visit.state, visit.reason = "skipped", drop.reason
             return None
+        except KnownPage as known:
+            visit.state, visit.reason, visit.final_url = "done", "alias", known.url
+            visit.alias, visit.unread = fingerprint("GET", known.url), True
+            return None
         except FetchError as error:
             contact.failed(error)
             visit.reason, visit.error = error.reason, str(error)
@@ -144,7 +148,7 @@ class Worker:
                 raise
             visit.reason = "middleware_error"
             visit.error = trace_of(error)
-            log.error("middleware_error", url=request.url, error=name_of(error))
+            log.error("middleware_error", url=redact(request.url), error=name_of(error))
             return Failure(request, visit.reason, error)
         finally:
             VISITING.reset(visiting)

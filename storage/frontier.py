@@ -159,10 +159,8 @@ def _apply(
     before = (committed.added, committed.skipped, committed.aliases)
     connection.execute("SAVEPOINT visit")
     try:
-        if visit.alias is not None and not _claim(connection, run.id, visit):
-            # Another request stands for that page: this one has no effects of its own.
-            committed.aliased.add(visit.id)
-            visit = replace(visit, reason="alias", items=[], requests=[])
+        if visit.alias is not None:
+            visit = _redirected(connection, run.id, visit, committed)
         if not _settle(connection, visit):
             connection.execute("ROLLBACK TO visit")  # nor does it stand for a redirect's page
             committed.dropped.add(visit.id)
@@ -206,22 +204,43 @@ def _settle(connection: sqlite3.Connection, visit: Visit) -> bool:
     return cursor.rowcount == 1
 
 
-def _claim(connection: sqlite3.Connection, run: int, visit: Visit) -> bool:
-    """Make the visit stand for the page that redirects led it to; False when another does."""
-    # Nobody else will visit a page that was skipped; and redirects may lead back to their start.
-    known = connection.execute(
-        "SELECT 1 FROM crawl_request WHERE run = ? AND fingerprint = ? AND id != ? "
-        "AND state IN ('queued', 'done')",
-        (run, visit.alias, visit.id),
-    ).fetchone()
-    if known:
-        return False
-    cursor = connection.execute(
-        "INSERT INTO crawl_alias (run, fingerprint, request) VALUES (?, ?, ?) "
-        "ON CONFLICT DO NOTHING",
+def _redirected(
+    connection: sqlite3.Connection, run: int, visit: Visit, committed: Committed
+) -> Visit:
+    """Return the visit as it is to be settled: for the page that redirects led it to, or an alias.
+
+    One request stands for a page, and the others have no effects of their own.
+    """
+    assert visit.alias is not None
+    if stands(connection, run, visit.alias, visit.id):
+        committed.aliased.add(visit.id)
+        return replace(visit, reason="alias", items=[], requests=[])
+    if visit.unread:
+        # Whoever was to stand for the page has become an alias meanwhile, as when two pages
+        # redirect to each other: this request is to follow its redirect after all.
+        committed.again.add(visit.id)
+        committed.hosts.setdefault(visit.host, 0)
+        return replace(visit, state="queued", reason=None)
+    connection.execute(
+        "INSERT INTO crawl_alias (run, fingerprint, request) VALUES (?, ?, ?)",
         (run, visit.alias, visit.id),
     )
-    return cursor.rowcount == 1
+    return visit
+
+
+def stands(connection: sqlite3.Connection, run: int, fingerprint: int, other_than: int) -> bool:
+    """Say whether a request other than that one stands, or will stand, for a page.
+
+    Nobody will visit a page that was skipped, or whose request is itself an alias; and
+    redirects may lead back to their start.
+    """
+    statements = (
+        "SELECT 1 FROM crawl_request WHERE run = ? AND fingerprint = ? AND id != ? "
+        "AND state IN ('queued', 'done') AND reason IS NOT 'alias'",
+        "SELECT 1 FROM crawl_alias WHERE run = ? AND fingerprint = ? AND request != ?",
+    )
+    found = (connection.execute(one, (run, fingerprint, other_than)) for one in statements)
+    return any(cursor.fetchone() for cursor in found)
 
 
 def _refuse(connection: sqlite3.Connection, visit: Visit, why: str) -> None:

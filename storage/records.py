@@ -96,6 +96,7 @@ class Visit:
     not_before: float | None = None
     final_url: str | None = None  # where redirects led, when that is not the request's own URL
     alias: int | None = None  # fingerprint of that page, when it must not be visited again
+    unread: bool = False  # that page was not fetched, because another request stands for it
     size: int | None = None  # bytes of the decoded body
     timings: Timings = field(default=Timings())
     error: str | None = None  # a traceback, for `crawler status --errors`
@@ -128,6 +129,7 @@ class Committed:
     items: int = 0
     refused: dict[int, str] = field(default_factory=dict)  # visit id -> why its items failed
     aliased: set[int] = field(default_factory=set)  # visits to a page another request stands for
+    again: set[int] = field(default_factory=set)  # visits put back: nobody stands for that page
     dropped: set[int] = field(default_factory=set)  # visits whose request was settled before
 
 

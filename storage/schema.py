@@ -8,7 +8,7 @@ from storage.tables import REGISTRY_SQL
 # "craw" in ASCII: `file books.db` and we tell a crawl from any other SQLite database by it.
 APPLICATION_ID = 0x63726177
 # Counts up with every change of the tables below; a newer file is refused, never touched.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _TABLES = """
 CREATE TABLE crawl_run (
@@ -55,6 +55,8 @@ CREATE TABLE crawl_request (
     attempts INTEGER NOT NULL DEFAULT 0,
     not_before REAL,                    -- a retry waits until then, seconds since the epoch
     final_url TEXT,                     -- where redirects led, when elsewhere
+    canonical_url TEXT,                 -- what the page names as its rel=canonical, when elsewhere
+    content INTEGER,                    -- 64-bit hash of the body, to know the same page again
     bytes INTEGER,
     elapsed_ms REAL,
     queue_ms REAL,
@@ -82,6 +84,33 @@ CREATE INDEX crawl_request_ready ON crawl_request (run, host, priority DESC, id)
 CREATE INDEX crawl_request_waiting ON crawl_request (run, host, not_before)
     WHERE state = 'queued' AND not_before IS NOT NULL;
 """
+
+# What came with schema 2, and what a file of schema 1 is given.
+_SCHEMA_2 = """
+CREATE INDEX crawl_request_content ON crawl_request (run, host, content)
+    WHERE content IS NOT NULL;
+
+-- The cookies of a run (RFC 6265bis section 5.7), so that a login survives a restart.
+CREATE TABLE crawl_cookie (
+    run INTEGER NOT NULL REFERENCES crawl_run(id),
+    jar TEXT NOT NULL,                  -- '' unless a request names another
+    domain TEXT NOT NULL,
+    path TEXT NOT NULL,
+    name TEXT NOT NULL,
+    value TEXT NOT NULL,
+    host_only INTEGER NOT NULL,         -- 1: for that very host, not for its subdomains
+    secure INTEGER NOT NULL,            -- 1: over https only
+    expires REAL,                       -- seconds since the epoch; NULL: with the run
+    created REAL NOT NULL,
+    PRIMARY KEY (run, jar, domain, path, name, host_only)
+) WITHOUT ROWID;
+"""
+
+# By the version of the file: the statements that make the next version of it.
+_UPGRADES = {
+    1: "ALTER TABLE crawl_request ADD COLUMN canonical_url TEXT; "
+    "ALTER TABLE crawl_request ADD COLUMN content INTEGER;" + _SCHEMA_2,
+}
 
 
 def configure(connection: sqlite3.Connection) -> None:
@@ -117,11 +146,21 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
             f"{SCHEMA_VERSION}): upgrade the crawler package"
         )
     configure(connection)
+    if version < SCHEMA_VERSION:
+        _upgrade(connection, version)
+
+
+def _upgrade(connection: sqlite3.Connection, version: int) -> None:
+    """Bring an older file up to date: in one transaction, so that a crash leaves it old or new."""
+    steps = " ".join(_UPGRADES[step] for step in range(version, SCHEMA_VERSION))
+    connection.executescript(
+        f"BEGIN IMMEDIATE; {steps} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;"
+    )
 
 
 def _create(connection: sqlite3.Connection) -> None:
     # One transaction, identity included: a crash leaves an empty file or a whole one.
     connection.executescript(
         f"BEGIN IMMEDIATE; PRAGMA application_id = {APPLICATION_ID}; "
-        f"PRAGMA user_version = {SCHEMA_VERSION}; {_TABLES} {REGISTRY_SQL}; COMMIT;"
+        f"PRAGMA user_version = {SCHEMA_VERSION}; {_TABLES} {_SCHEMA_2} {REGISTRY_SQL}; COMMIT;"
     )

@@ -230,6 +230,12 @@ class SqliteStore:
             for work in found
         ]
 
+    async def stands(self, run: Run, fingerprint: int, other_than: int) -> bool:
+        """Say whether another request than `other_than` (its id) stands for a page."""
+        return await self._run(
+            partial(frontier.stands, run=run.id, fingerprint=fingerprint, other_than=other_than)
+        )
+
     async def commit(
         self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
     ) -> Committed:

@@ -387,6 +387,23 @@ def test_a_redirect_to_a_page_that_was_skipped_has_the_effects(crawl: Crawl) -> 
     assert crawl.numbers() == [1]
 
 
+def test_a_redirect_to_a_page_that_waits_is_an_alias_without_being_read(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    committed = crawl.commit(visit(1, alias=2, unread=True))
+    assert committed.aliased == {1}
+    assert crawl.rows() == [(1, "done", "alias"), (2, "queued", None)]
+
+
+def test_of_two_pages_that_redirect_to_each_other_one_is_put_back(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    committed = crawl.commit(visit(1, alias=2, unread=True), visit(2, alias=1, unread=True))
+    assert (committed.aliased, committed.again) == ({1}, {2})
+    assert "a" in committed.hosts  # or the scheduler would not look for it again
+    assert crawl.rows() == [(1, "done", "alias"), (2, "queued", None)]
+    crawl.commit(visit(2, alias=1, items=[item(1)]))  # now it was read, and stands for both
+    assert crawl.rows() == [(1, "done", "alias"), (2, "done", None)]
+
+
 def test_a_visit_that_is_dropped_makes_no_alias(crawl: Crawl) -> None:
     crawl.seed(*requests(1, 2))
     crawl.commit(visit(1))

@@ -172,6 +172,27 @@ async def test_a_file_of_a_newer_crawler_is_left_as_it_is(path: Path) -> None:
     await _refused(path, rf"newer crawler \(schema {SCHEMA_VERSION + 1}.*upgrade")
 
 
+async def test_a_file_of_an_older_crawler_is_brought_up_to_date_and_gone_on_with(
+    path: Path,
+) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+    with closing(sqlite3.connect(path, isolation_level=None)) as older:
+        older.executescript(
+            "DROP INDEX crawl_request_content; DROP TABLE crawl_cookie; "
+            "ALTER TABLE crawl_request DROP COLUMN content; "
+            "ALTER TABLE crawl_request DROP COLUMN canonical_url; PRAGMA user_version = 1"
+        )
+    async with SqliteStore(path) as store:
+        resumed = await begin(store)
+        assert resumed.resumed
+        assert (await store.totals(resumed)).queued == 1
+    assert query(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
+    assert query(path, "SELECT canonical_url, content FROM crawl_request") == [(None, None)]
+    assert query(path, "SELECT count(*) FROM crawl_cookie") == [(0,)]
+
+
 async def test_a_directory_is_no_crawl(path: Path) -> None:
     path.mkdir()
     await _refused(path, "crawl.db")

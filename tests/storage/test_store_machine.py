@@ -41,13 +41,13 @@ class Model:
     """A frontier in the simplest words."""
 
     rows: dict[int, Row] = field(default_factory=dict)
-    aliases: set[int] = field(default_factory=set)
+    aliases: dict[int, int] = field(default_factory=dict)  # page -> who stands for it
     items: list[int] = field(default_factory=list)
     hosts: dict[str, float] = field(default_factory=dict)
 
     def copy(self) -> "Model":
         rows = {page: Row(**vars(row)) for page, row in self.rows.items()}
-        return Model(rows, set(self.aliases), list(self.items), dict(self.hosts))
+        return Model(rows, dict(self.aliases), list(self.items), dict(self.hosts))
 
     def discover(self, request: NewRequest) -> None:
         known = self.rows.get(request.fingerprint)
@@ -73,17 +73,25 @@ class Model:
         for request in sorted(requests, key=later):
             self.discover(request)
 
+    def stands(self, page: int, other_than: int) -> bool:
+        row = self.rows.get(page) if page != other_than else None
+        visited = row is not None and row.state in ("queued", "done") and row.reason != "alias"
+        return visited or self.aliases.get(page, other_than) != other_than
+
     def commit(self, page: int, visit: Visit) -> None:
         row = self.rows[page]
         if row.state != "queued":
             return
         numbers: list[Any] = [item.values[0] for item in visit.items]
         reason, requests = visit.reason, visit.requests
-        if visit.alias is not None and (visit.alias in self.rows or visit.alias in self.aliases):
-            reason, numbers, requests = "alias", [], []
-        elif visit.alias is not None and TOO_LARGE not in numbers:
-            self.aliases.add(visit.alias)
         row.attempts = visit.attempts
+        if visit.alias is not None and self.stands(visit.alias, page):
+            reason, numbers, requests = "alias", [], []
+        elif visit.unread:
+            row.reason, row.not_before = None, None
+            return  # queued still: it is to follow its redirect
+        elif visit.alias is not None and TOO_LARGE not in numbers:
+            self.aliases[visit.alias] = page
         if TOO_LARGE in numbers:
             row.state, row.reason, row.not_before = "failed", "item_error", None
             return
@@ -112,7 +120,9 @@ def _new_requests() -> st.SearchStrategy[list[NewRequest]]:
     return st.lists(one, max_size=6)
 
 
-_OUTCOMES = st.sampled_from(["done", "done", "failed", "skipped", "retry now", "retry later"])
+_OUTCOMES = st.sampled_from(
+    ["done", "done", "unread", "failed", "skipped", "retry now", "retry later"]
+)
 _NUMBERS = st.lists(st.sampled_from([1, 2, 3, TOO_LARGE]), max_size=3)
 _VISITS = st.lists(
     st.tuples(
@@ -206,7 +216,7 @@ class FrontierMachine(RuleBasedStateMachine):
         group = [self.visit(pages[which % len(pages)], *rest) for which, *rest in drawn]
         # What the later visits of a group may be led to depends on the earlier ones.
         for _, visit in group[1:]:
-            visit.alias = None
+            visit.alias, visit.unread = None, False
         return group
 
     def visit(
@@ -230,21 +240,23 @@ class FrontierMachine(RuleBasedStateMachine):
                 visit.not_before = LONG_AGO + self.clock
             case "retry later":
                 visit.not_before = FAR_AHEAD + self.clock
+            case "unread":
+                visit.state, visit.unread, visit.items, visit.requests = "done", True, [], []
             case _:
                 visit.state = outcome  # type: ignore[assignment]
         if visit.state == "queued":
             visit.reason, visit.items, visit.requests = "timeout", [], []
-        elif outcome == "done" and row.state == "queued":
+        elif visit.state == "done" and row.state == "queued":
             visit.alias = self.place(page, alias)
+        visit.unread = visit.unread and visit.alias is not None
         return page, visit
 
     def place(self, page: int, number: int | None) -> int | None:
-        """Where a redirect may have led: elsewhere, and to no page that was given up."""
+        """Where a redirect may have led: elsewhere."""
         if number is None:
             return None
-        given_up = {p for p, row in self.model.rows.items() if row.state in ("skipped", "failed")}
-        places = sorted({*PAGES} - given_up - {page})
-        return places[number % len(places)] if places else None
+        places = sorted({*PAGES} - {page})
+        return places[number % len(places)]
 
     # ── what shows ──────────────────────────────────────────────────────────────────────
 
