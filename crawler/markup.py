@@ -10,15 +10,15 @@ memory there is, and nothing can stop it once it runs. What does that, with sele
     100,000 different tag names      1 s: they share the slots of a table that does not grow
     <select> and 10,000 <option>   0.6 s, for events that nobody listens to: these are switched off
 
-A page is refused by an estimate: a cheap one that lets ordinary pages through (about 1 µs for a
-KB), else a model of what the parser will have open, in one linear pass. The model errs on the side
-of more: an end tag that might be ignored ends nothing.
+A page is refused by an estimate: a cheap one that lets ordinary pages through (13 ns for a tag
+when there are fewer than a thousand, else 50), or a model of what the parser will have open, in one
+linear pass (0.7 µs for a tag). The model errs on the side of more: an end tag that might be ignored
+ends nothing. Of 779 pages of manuals it refuses none; the costliest has a 30th of its budget.
 """
 
 import re
 from contextvars import ContextVar
 from itertools import islice
-from math import isqrt
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser
 
@@ -26,23 +26,26 @@ from crawler.errors import ParseBudgetError
 
 # The run's setting `parse_budget`; each unit buys what follows, about a second of a slow machine.
 BUDGET: ContextVar[float] = ContextVar("parse_budget", default=1.0)
-# Nodes and attributes: 100 to 200 bytes each. The largest page of Python's own documentation
-# (8.4 MB) has 360,000 tags, 180,000 elements.
+# Nodes and attributes: 100 to 200 bytes each. The manual of Node.js on one page (8.4 MB) has
+# 182,000 elements, is 650,000 by this count, and takes 111 MB.
 NODES = 800_000
 # For every tag, the elements that are open there: up to 6 ns each.
 LEVELS = 100_000_000
 
-# Characters of a page that needs no look at all, and of one that only formatting can make costly:
-# whatever else is in it, it is parsed in 0.6 s.
-_TINY = 4_096
+# Characters of a page that only formatting can make costly: with whatever else, it takes 0.6 s.
 _SMALL = 65_536
 # Above this the model decides: attributes alone could take too much memory.
 _LARGE = 1 << 20
-# So many tags are harmless, however they are nested: 0.4 s at worst.
+# So many tags are harmless, however they are nested: 0.6 s at worst.
 _FEW_TAGS = 20_000
 # Nodes that formatting elements may multiply to before the model is asked.
 _MULTIPLIED = 250_000
 _BLOCK = 32_768
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
 
 _WS = r"\t\n\f\r "
 _VALUE = rf"""(?:"[^"]*+(?:"|\Z)|'[^']*+(?:'|\Z)|(?!["'])[^{_WS}>]*+)"""
@@ -62,13 +65,11 @@ _TOKEN = re.compile(
 # Elements with nothing but text inside, and where they end.
 _RAW_ENDS = {
     name: re.compile(rf"</{name}(?=[{_WS}/>])", re.IGNORECASE)
-    for name in "script style textarea title xmp iframe noembed noframes".split()
+    for name in _words("script style textarea title xmp iframe noembed noframes")
 }
 _NAMES = re.compile(rf"({_NAME})(?:[{_WS}]*+=[{_WS}]*+{_VALUE})?+")
 # A formatting element with attributes, or something like it; <span> is the commonest that is none.
-_LIKE_FORMATTING = re.compile(
-    rf"<[bcefistuBCEFISTU](?!pan)[a-zA-Z]{{0,5}}+[{_WS}/][^>]*"
-)
+_LIKE_FORMATTING = re.compile(rf"<[bcefistuBCEFISTU](?!pan)[a-zA-Z]{{0,5}}+[{_WS}/][^>]*")
 # One that has nothing in it that could keep it from ending.
 _BALANCED = r"""(?:[^<>"']++|"[^"<>]*+"|'[^'<>]*+')*+"""
 _CLOSED = re.compile(
@@ -80,10 +81,8 @@ _CLOSED = re.compile(
 # Whatever the state in which a tokenizer comes to a place within a tag, the tag ends after it;
 # or else it is in a quoted value all the time, where there are no attributes.
 _EXACT_VALUE = rf"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^{_WS}>]*+)"""
-_EXACT_REST = (
-    rf"(?:[{_WS}/]++|{_NAME}(?:[{_WS}]*+=[{_WS}]*+{_EXACT_VALUE}|(?![{_WS}]*+=)))*+>"
-)
-_TAG_NAME = re.compile("[a-zA-Z]*")
+_EXACT_REST = rf"(?:[{_WS}/]++|{_NAME}(?:[{_WS}]*+=[{_WS}]*+{_EXACT_VALUE}|(?![{_WS}]*+=)))*+>"
+_TAG_NAME = re.compile("[a-zA-Z]+")
 _TAG_ENDS = tuple(
     re.compile(pattern)
     for pattern in (
@@ -95,9 +94,9 @@ _TAG_ENDS = tuple(
     )
 )
 
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
+_VOID = _words("area base br col embed hr img input link meta param source track wbr")
 # These end where the next of their kind begins, or what is around them ends.
-_TABLE_PARTS = frozenset("tr td th tbody thead tfoot caption colgroup".split())
+_TABLE_PARTS = _words("tr td th tbody thead tfoot caption colgroup")
 _KIN = {
     "p": frozenset({"p"}),
     "li": frozenset({"p", "li"}),
@@ -112,29 +111,28 @@ _KIN = {
 _OPTIONAL_END = frozenset(_KIN)
 _IN_TABLE = frozenset({"table", "tbody", "thead", "tfoot", "tr"})
 # Their end tags also end paragraphs and list items inside; those of others do not.
-_BLOCKS = frozenset(
+_BLOCKS = _words(
     "address article aside blockquote center details dialog dir div dl fieldset figure footer"
-    " form header hgroup main menu nav ol section select summary table ul".split()
+    " form header hgroup main menu nav ol section select summary table ul"
 )
-_ENDS_P = _BLOCKS | frozenset("h1 h2 h3 h4 h5 h6 hr p pre".split())
-_FORMATTING = frozenset("b big code em font i s small strike strong tt u".split())
-_BOUNDARIES = frozenset(
-    "applet caption marquee math object svg table td template th tr tbody select".split()
-)
+_ENDS_P = _BLOCKS | _words("h1 h2 h3 h4 h5 h6 hr p pre")
+_FORMATTING = _words("b big code em font i s small strike strong tt u")
+_BOUNDARIES = _words("applet caption marquee math object svg table td template th tr tbody select")
 _FOREIGN = frozenset({"svg", "math"})
 # In these a <style> or <title> may be an element like others, and what is in it no mere text.
 _NOT_RAW = _FOREIGN | {"frameset"}
 # HTML that ends SVG and MathML; other names are foreign elements there, with no ends implied.
-_NEVER_FOREIGN = frozenset("br embed hr img meta p li dd dt".split())
+_NEVER_FOREIGN = _words("br embed hr img meta p li dd dt")
 # What ends with its own `/>` in SVG and MathML; nothing of HTML does.
-_SHAPES = frozenset(
+_SHAPES = _words(
     "animate animatetransform circle ellipse feblend fecolormatrix fecomposite feflood"
     " fegaussianblur femergenode feoffset g image line lineargradient path pattern polygon"
     " polyline rect stop symbol text tspan use mspace mi mn mo none mprescripts defs clippath mask"
-    " filter radialgradient marker metadata style title desc".split()
+    " filter radialgradient marker metadata style title desc"
 )
 _FREE_FORMATTING = 8
 _REMEMBERED = 50_000
+_SOME = 10_000
 
 
 def parse(text: str) -> LexborHTMLParser:
@@ -173,7 +171,7 @@ def _left_open(text: str, tags: int) -> int:
 
 
 def _different_formatting(tags: set[str]) -> int:
-    return sum(_TAG_NAME.match(tag, 1)[0].lower() in _FORMATTING for tag in tags)
+    return sum(_TAG_NAME.findall(tag[:8])[0].lower() in _FORMATTING for tag in tags)
 
 
 def _has_long_tag(text: str) -> bool:
@@ -193,15 +191,15 @@ class _Model:
         self._nodes = self._levels = 0
         self._most_nodes = int(NODES * budget)
         self._most_levels = int(LEVELS * budget)
-        self._most_attributes = isqrt(5 * self._most_levels) + 1
         self._open: list[str] = []
         self._foreign = 0  # <svg>, <math> and <frameset> among what is open
+        self._templates = 0  # the same of <template>
         self._in_shapes = False  # surely in SVG or MathML, where `/>` ends an element
         self._doubtful = False  # whether what looks like an end tag is one
         self._formatting: dict[str, list[str]] = {}  # the tags that may be made anew, by name
         self._made_anew = 0
-        self._known: dict[str, int] = {}  # how many attributes
-        self._names: set[str] = set()
+        self._known: dict[str, tuple[int, int]] = {}  # attributes, and their cost
+        self._names: set[str] = set()  # of tags and attributes
 
     def read(self, text: str) -> None:
         """Go through a page; raises `ParseBudgetError` as soon as it is too much."""
@@ -211,11 +209,11 @@ class _Model:
 
     def _read_on(self, text: str, position: int) -> int | None:
         """Go on to the next element that holds text only; return where that ends."""
-        stack = self._open
+        stack, names = self._open, self._names
         for token in _TOKEN.finditer(text, position):
             end, name, attributes = token.groups()
             self._nodes += 1 if end else 2  # with the text after it
-            self._levels += len(stack)
+            self._levels += len(stack) + (len(names) >> 5)
             if attributes:
                 self._count_attributes(attributes)
             if name is None:
@@ -242,17 +240,28 @@ class _Model:
         return f"over {self._most_nodes:,} nodes"
 
     def _count_attributes(self, attributes: str) -> None:
-        count = self._known.get(attributes)
-        if count is None:
-            # More than these are too many in any case.
-            names = [m[1] for m in islice(_NAMES.finditer(attributes), self._most_attributes)]
-            count = len(names)
-            if count < _REMEMBERED and len(self._known) < _REMEMBERED:
-                self._known[attributes] = count
-            self._names.update(names)
-        self._nodes += count
-        # Compared with one another, and looked up among all the names there are.
-        self._levels += count * count // 5 + (count + 1) * (len(self._names) >> 5)
+        cost = self._known.get(attributes)
+        if cost is None:
+            cost = self._cost_of(attributes)
+            if len(self._known) < _REMEMBERED:
+                self._known[attributes] = cost
+        nodes, levels = cost
+        self._nodes += nodes
+        self._levels += levels + nodes * (len(self._names) >> 5)
+
+    def _cost_of(self, attributes: str) -> tuple[int, int]:
+        """The attributes of a tag: how many, and what it takes to compare each with the others."""
+        names: set[str] = set()
+        count = levels = 0
+        found = _NAMES.finditer(attributes)
+        while some := [match[1] for match in islice(found, _SOME)]:
+            count += len(some)
+            names.update(some)
+            levels = count * len(names) // 5
+            if levels > self._most_levels or count > self._most_nodes:
+                break
+        self._names |= names
+        return count, levels
 
     def _start(self, name: str, attributes: str) -> None:
         stack = self._open
@@ -261,6 +270,8 @@ class _Model:
             self._in_shapes = name in _FOREIGN
         elif self._in_shapes and name not in _SHAPES:
             self._in_shapes = False
+        if name == "template":
+            self._templates += 1
         if self._in_shapes and attributes.endswith("/"):
             if name in _FOREIGN:
                 self._foreign -= 1
@@ -289,8 +300,8 @@ class _Model:
 
     def _end(self, name: str) -> None:
         stack = self._open
-        if name in {"p", "br"}:
-            self._in_shapes = False  # not even these end tags are foreign
+        if stack[-1] != name:
+            self._in_shapes = False  # it may end what SVG or MathML is in
         if name in _FORMATTING:
             self._end_formatting(name)
         if stack[-1] == name:
@@ -307,6 +318,8 @@ class _Model:
         if name in _NOT_RAW:
             self._foreign -= 1
             self._in_shapes = False
+        elif name == "template":
+            self._templates -= 1
 
     def _end_formatting(self, name: str) -> None:
         """Take the last of the name off the list, if nothing that is open keeps it there."""
@@ -322,10 +335,14 @@ class _Model:
                 return
 
     def _after_raw(self, name: str, text: str, start: int) -> int | None:
-        """Where a script or its like ends, unless it holds elements, as it may in SVG."""
+        """Where a script or its like ends, unless it holds elements, as it may in SVG.
+
+        In a template for columns it is passed over, and what is in it is not.
+        """
         found = _RAW_ENDS[name].search(text, start)
         end = found.end() if found else len(text)
-        if self._foreign and text.find("<", start, end) < (found.start() if found else end):
+        unsure = self._foreign or self._templates
+        if unsure and text.find("<", start, end) < (found.start() if found else end):
             self._doubtful = True
             return None
         if text.find("<!--", start, end) >= 0 and re.search("<script", text[start:end], re.I):
