@@ -5,7 +5,17 @@ from importlib import import_module
 from tests.hostile.case import Case
 
 # A file of cases for each kind.
-KINDS = ("dns", "html", "private", "redirects", "text")
+KINDS = (
+    "codings",
+    "dns",
+    "framing",
+    "html",
+    "private",
+    "redirects",
+    "robots",
+    "tcp",
+    "text",
+)
 CASES: list[Case] = [
     case for kind in KINDS for case in import_module(f"tests.hostile.{kind}").CASES
 ]
