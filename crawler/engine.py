@@ -20,6 +20,7 @@ from crawler.guard import Guard
 from crawler.lanes import Job
 from crawler.links import Discovery
 from crawler.logs import get_logger
+from crawler.markup import BUDGET
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.models import expected_items, item_models, tables_of
@@ -216,6 +217,7 @@ class Crawl:
                 progress,
                 self._stop,
             )
+            budget = BUDGET.set(self.settings.parse_budget)
             try:
                 async with Watchdog(_BLOCKED_AFTER):
                     await house.run()
@@ -227,6 +229,7 @@ class Crawl:
                 raise
             finally:
                 await self._close(spider)
+                BUDGET.reset(budget)
         # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.
         return "finished" if house.drained else self._stop.finish
 
