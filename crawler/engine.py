@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from crawler.callbacks import end_hook, is_of_user_code, name_of
 from crawler.committer import Committer
 from crawler.contact import Courtesy
+from crawler.cookies import Cookies
 from crawler.door import Door
 from crawler.errors import UsageError
 from crawler.fetcher import Fetcher
@@ -19,6 +20,7 @@ from crawler.guard import Guard
 from crawler.lanes import Job
 from crawler.links import Discovery
 from crawler.logs import get_logger
+from crawler.markup import BUDGET
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.models import expected_items, item_models, tables_of
@@ -199,7 +201,9 @@ class Crawl:
     async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
         spider = self.spider_class(**run.arguments)
         guard = Guard(self.settings.allow_private)
-        async with Fetcher(self.settings, guard, self._throttle) as fetcher:
+        kept = await store.cookies(run) if run.resumed else ()
+        cookies = Cookies(kept, on=self.settings.cookies)
+        async with Fetcher(self.settings, guard, self._throttle, cookies) as fetcher:
             house = _House(
                 self.settings,
                 store,
@@ -209,9 +213,11 @@ class Crawl:
                 fetcher,
                 guard,
                 self._throttle,
+                cookies,
                 progress,
                 self._stop,
             )
+            budget = BUDGET.set(self.settings.parse_budget)
             try:
                 async with Watchdog(_BLOCKED_AFTER):
                     await house.run()
@@ -223,6 +229,7 @@ class Crawl:
                 raise
             finally:
                 await self._close(spider)
+                BUDGET.reset(budget)
         # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.
         return "finished" if house.drained else self._stop.finish
 
@@ -250,6 +257,7 @@ class _House:
         fetcher: Fetcher,
         guard: Guard,
         throttle: Throttle,
+        cookies: Cookies,
         progress: Progress,
         stop: Stop,
     ) -> None:
@@ -276,7 +284,15 @@ class _House:
             max_pages=_total(settings.max_pages, run.base_pages),
         )
         self._seeder = Seeder(
-            store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress
+            store,
+            run,
+            spider,
+            guard,
+            self._discovery,
+            self._scheduler,
+            rulebook,
+            progress,
+            cookies.take_news,
         )
         courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
@@ -293,6 +309,7 @@ class _House:
             run,
             self._committed,
             self._scheduler.memory.take_news,
+            cookies.take_news,
             size=settings.concurrency,
         )
 

@@ -71,10 +71,14 @@ class Settings(BaseSettings):
     connect_timeout: float = Field(
         10.0, gt=0, description="Seconds to look up a host's name, and to connect to it."
     )
+    min_rate: float = Field(
+        100.0, ge=0, description="Bytes per second that an answer must come at; 0 for any rate."
+    )
     retries: int = Field(3, ge=0, description="Further tries after one that failed.")
     backoff: float = Field(
         1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."
     )
+    cookies: bool = Field(True, description="Keep the cookies that servers set, and send them.")
     max_redirects: int = Field(10, ge=0, description="Redirects followed for one request.")
     max_depth: int | None = Field(None, ge=0, description="Links to follow from a start URL.")
     max_pages: int | None = Field(None, ge=1, description="End the run after so many pages.")
@@ -85,6 +89,11 @@ class Settings(BaseSettings):
     )
     max_results: int = Field(
         100_000, ge=1, description="Items and requests of one page; a page with more fails."
+    )
+    parse_budget: float = Field(
+        1.0,
+        gt=0,
+        description="What a page may cost to parse: about a second, or 400,000 elements, each.",
     )
     callback_timeout: float = Field(
         300.0, gt=0, description="Seconds for a callback; a page that takes longer fails."

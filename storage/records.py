@@ -154,6 +154,23 @@ class HostRecord(NamedTuple):
     resting: int = 0  # connection failures in a row, while it is left alone for them
 
 
+class CookieRecord(NamedTuple):
+    """A cookie of a run. Its first five fields are its identity.
+
+    The order of the fields is the order of the columns in the insert statement.
+    """
+
+    jar: str  # empty unless a request names another
+    domain: str
+    path: str
+    name: str
+    host_only: bool  # for that very host, not for its subdomains
+    value: str
+    secure: bool  # over https only
+    expires: float | None  # None: with the run; 0: it is gone, and to be forgotten
+    created: float
+
+
 class Want(NamedTuple):
     """The scheduler's wish for more of one host's requests."""
 
