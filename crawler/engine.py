@@ -268,12 +268,8 @@ class _House:
         self._max_items = _total(settings.max_items, run.base_items)
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings.max_depth)
-        rulebook = Rulebook(
-            throttle.watched(fetcher.fetch),
-            settings.agent,
-            retries=settings.retries,
-            backoff=settings.backoff,
-        )
+        ask = throttle.watched(fetcher.fetch)
+        rulebook = Rulebook(ask, settings.agent, retries=settings.retries, backoff=settings.backoff)
         self._scheduler = Scheduler(
             store,
             run,

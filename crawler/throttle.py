@@ -138,7 +138,7 @@ class Throttle:
             began = time.monotonic()
             await asyncio.sleep(_LAG_EVERY)
             late = time.monotonic() - began - _LAG_EVERY
-            self._lag += _SMOOTHING * (late - self._lag)
+            self._lag = self._lag + _SMOOTHING * (late - self._lag) if self._lag else late
 
     # ── what hosts make of being asked ──────────────────────────────────────────────────
 
