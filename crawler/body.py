@@ -1,7 +1,7 @@
 """The body of a response, read and decoded within limits: its own, and those of all together."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Iterable
 
 import aiohttp
 
@@ -29,11 +29,13 @@ class Bodies:
         self._limit = max_body
         self._places = asyncio.Semaphore(LARGE_AT_ONCE)
 
-    async def read(self, answer: aiohttp.ClientResponse, first: int | None = None) -> bytes:
+    async def read(
+        self, answer: aiohttp.ClientResponse, first: int | None, deadline: asyncio.Timeout
+    ) -> bytes:
         """Return the decoded body; of a larger one its `first` bytes, if that is given.
 
-        Raises `FetchError` when it is too large, cut or garbled. A caller's deadline also runs
-        while a large body waits for its place.
+        Raises `FetchError` when it is too large, cut or garbled. The caller's `deadline` stands
+        still while a large body waits for its place: that is no fault of the server's.
         """
         if answer.status in _NO_BODY or answer.method == "HEAD":
             return b""
@@ -56,10 +58,10 @@ class Bodies:
                     if size > limit:
                         if first is None:
                             raise FetchError("too_large", f"over {limit} bytes")
-                        answer.close()  # the server may have more to say for ever
                         return b"".join(parts)[:limit]
                     if size > LARGE and not has_place:
-                        has_place = await self._places.acquire()
+                        await off_the_clock(deadline, self._places.acquire())
+                        has_place = True
                     elif decoder is not None and len(chunk) > _PIECE:
                         await asyncio.sleep(0)
             if decoder is not None:
@@ -70,7 +72,11 @@ class Bodies:
                 self._places.release()
 
     async def skip(self, answer: aiohttp.ClientResponse) -> None:
-        """Read a body that nobody wants, if it is short; else give up the connection."""
+        """Read a body that nobody wants, if it is short and there.
+
+        Otherwise the connection is given up, as it is whenever aiohttp is left with a body that
+        was not read to its end.
+        """
         if answer.content.is_eof():
             return
         size = answer.content_length or 0
@@ -80,8 +86,15 @@ class Bodies:
                     size += len(chunk)
         except (TimeoutError, aiohttp.ClientError, FetchError):
             pass  # whatever is wrong with it, it is not missed
-        if not answer.content.is_eof():
-            answer.close()
+
+
+async def off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[object]) -> None:
+    """Await `wait` without counting it against a deadline."""
+    loop = asyncio.get_running_loop()
+    left = (deadline.when() or loop.time()) - loop.time()
+    deadline.reschedule(None)
+    await wait
+    deadline.reschedule(loop.time() + left)
 
 
 def _parts(chunk: bytes, decoder: Decoder | None) -> Iterable[bytes]:

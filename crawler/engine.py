@@ -141,7 +141,7 @@ class Crawl:
         progress = self._progress
         if progress is None:
             return None
-        slowest = self._throttle.slowest()
+        slowest, statistics = self._throttle.slowest(), self._throttle.statistics()
         totals = progress.totals
         return Snapshot(
             done=totals.done,
@@ -149,8 +149,8 @@ class Crawl:
             skipped=totals.skipped,
             queued=totals.queued,
             items=totals.items,
-            in_flight=self._throttle.statistics()["in_flight"],
-            hosts=self._throttle.statistics()["hosts"],
+            in_flight=statistics["in_flight"],
+            hosts=statistics["hosts"],
             slowest_host=slowest.host if slowest else None,
             slowest_seconds=slowest.latency if slowest else None,
             pages_per_second=progress.rate,
@@ -265,7 +265,10 @@ class _House:
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings.max_depth)
         rulebook = Rulebook(
-            fetcher.fetch, settings.agent, retries=settings.retries, backoff=settings.backoff
+            throttle.watched(fetcher.fetch),
+            settings.agent,
+            retries=settings.retries,
+            backoff=settings.backoff,
         )
         self._scheduler = Scheduler(
             store,
@@ -277,17 +280,9 @@ class _House:
             max_pages=_total(settings.max_pages, run.base_pages),
         )
         self._seeder = Seeder(
-            store,
-            run,
-            spider,
-            guard,
-            self._discovery,
-            self._scheduler,
-            rulebook,
-            progress,
-            cookies.take_news,
+            store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress, cookies
         )
-        courtesy = Courtesy(settings, self._scheduler, throttle, rulebook, self._discovery)
+        courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
             fetcher,
             courtesy,
@@ -301,7 +296,7 @@ class _House:
             store,
             run,
             self._committed,
-            self._scheduler.take_host_news,
+            self._scheduler.memory.take_news,
             cookies.take_news,
             size=settings.concurrency,
         )
@@ -325,6 +320,8 @@ class _House:
                 group.create_task(self._watch_for_stop(), name="stop"),
             ]
             await self._scheduler.run(visits, totals.pages)
+            if not self._scheduler.drained:
+                self._stop.ask("limit")  # hosts that were given up are left with their requests
             for helper in helpers:
                 helper.cancel()
             await self._dismiss(workers)

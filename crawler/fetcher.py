@@ -10,7 +10,7 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from crawler.body import Bodies
+from crawler.body import Bodies, off_the_clock
 from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
@@ -138,7 +138,7 @@ class Fetcher:
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    response = await self._hop(request, method, url, headers, body, first)
+                    response = await self._hop(request, method, url, headers, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
@@ -150,7 +150,7 @@ class Fetcher:
                         headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
-                        await _off_the_clock(deadline, before_hop(url, target))
+                        await off_the_clock(deadline, before_hop(url, target))
                     url = target
         except TimeoutError as error:
             raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
@@ -166,6 +166,7 @@ class Fetcher:
         headers: dict[str, str],
         body: bytes | None,
         first: int | None,
+        deadline: asyncio.Timeout,
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
@@ -192,7 +193,7 @@ class Fetcher:
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
                     raise FetchError("bad_response", "a part of what was asked for", retryable=True)
                 else:
-                    content = await self._bodies.read(answer, first)
+                    content = await self._bodies.read(answer, first, deadline)
                 request.phases.body = time.perf_counter() - started - request.phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
@@ -219,15 +220,6 @@ class Fetcher:
         if not is_web(target):
             raise FetchError("bad_redirect", "to something that is not a web page")
         return target
-
-
-async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
-    """Await politeness without counting it against the fetch's deadline."""
-    loop = asyncio.get_running_loop()
-    left = (deadline.when() or loop.time()) - loop.time()
-    deadline.reschedule(None)
-    await wait
-    deadline.reschedule(loop.time() + left)
 
 
 def _method_after(
@@ -257,7 +249,8 @@ def _explained(error: Exception) -> FetchError | DropRequest:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return FetchError("tls", text, retryable=True)
         case aiohttp.ServerTimeoutError():
-            return FetchError("timeout", text or "no connection in time", retryable=True)
+            why = text or "no connection in time"
+            return FetchError("timeout", why, retryable=True, connecting=True)
         case aiohttp.ClientPayloadError():
             return FetchError("truncated", text, retryable=True)
         case aiohttp.ClientResponseError():

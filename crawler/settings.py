@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     delay: float = Field(0.0, ge=0, description="Seconds between two contacts with one host.")
     adaptive: bool = Field(
         True,
-        description="Fewer fetches at once on a host that answers 429, 503 or not in time.",
+        description="Fewer fetches at once on a host that slows down, refuses, or times out.",
+    )
+    breaker: int = Field(
+        10, ge=0, description="Connection failures in a row after which a host rests; 0: never."
     )
     robots: bool = Field(True, description="Obey robots.txt, its Crawl-delay included.")
     user_agent: str = Field(

@@ -262,9 +262,9 @@ def _refuse(connection: sqlite3.Connection, visit: Visit, why: str) -> None:
 
 
 _SAVE_HOST = """
-INSERT INTO crawl_host (host, next_at, robots) VALUES (?, ?, ?)
+INSERT INTO crawl_host (host, next_at, robots, resting) VALUES (?, ?, ?, ?)
 ON CONFLICT (host) DO UPDATE SET next_at = excluded.next_at,
-    robots = coalesce(excluded.robots, robots)
+    robots = coalesce(excluded.robots, robots), resting = excluded.resting
 """
 
 
@@ -320,7 +320,7 @@ def _host_work(connection: sqlite3.Connection, run: int, want: Want, now: float)
     remembered = None
     if want.first:
         record = connection.execute(
-            "SELECT host, next_at, robots FROM crawl_host WHERE host = ?", (want.host,)
+            "SELECT host, next_at, robots, resting FROM crawl_host WHERE host = ?", (want.host,)
         ).fetchone()
         remembered = HostRecord(*record) if record else None
     # What is held is still `queued` in the file, so as many rows more are read and left out.

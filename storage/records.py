@@ -151,6 +151,7 @@ class HostRecord(NamedTuple):
     host: str
     next_at: float | None = None  # no contact before this time
     robots: str | None = None  # JSON: origin -> its robots.txt
+    resting: int = 0  # connection failures in a row, while it is left alone for them
 
 
 class CookieRecord(NamedTuple):
@@ -241,4 +242,5 @@ class Report:
     phases: list[Phase]
     bytes: int
     starts: int  # start requests, and how many of them failed
-    starts_failed: int
+    starts_failed: int  # or wait for a host that rests
+    resting: list[tuple[str, int]]  # hosts that rest or are given up, and their queued requests

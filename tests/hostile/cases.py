@@ -10,6 +10,7 @@ KINDS = (
     "cookies",
     "dns",
     "framing",
+    "manners",
     "private",
     "redirects",
     "robots",

@@ -150,7 +150,7 @@ CASES = (
         settings=_ON,
         check=_page_was_not_asked_for,
     ),
-    _unavailable("that is no HTTP", b"garbage\r\n\r\n", "bad_response"),
+    _unavailable("that is garbage", b"garbage\r\n\r\n", "bad_response"),
     _unavailable(
         "of half a gzip",
         response(gzip.compress(b"#" * 5000 + _CLOSED.encode())[:-12], "Content-Encoding: gzip"),
