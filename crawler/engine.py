@@ -20,6 +20,7 @@ from crawler.guard import Guard
 from crawler.lanes import Job
 from crawler.links import Discovery
 from crawler.logs import get_logger
+from crawler.markup import BUDGET
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.models import expected_items, item_models, tables_of
@@ -216,6 +217,7 @@ class Crawl:
                 progress,
                 self._stop,
             )
+            budget = BUDGET.set(self.settings.parse_budget)
             try:
                 async with Watchdog(_BLOCKED_AFTER):
                     await house.run()
@@ -227,6 +229,7 @@ class Crawl:
                 raise
             finally:
                 await self._close(spider)
+                BUDGET.reset(budget)
         # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.
         return "finished" if house.drained else self._stop.finish
 
@@ -259,6 +262,7 @@ class _House:
         stop: Stop,
     ) -> None:
         self._settings = settings
+        self._throttle = throttle
         self._progress = progress
         self._stop = stop
         self._max_items = _total(settings.max_items, run.base_items)
@@ -318,6 +322,7 @@ class _House:
             helpers = [
                 group.create_task(self._seeder.seed(), name="seeder"),
                 group.create_task(self._watch_for_stop(), name="stop"),
+                group.create_task(self._throttle.measure_lag(), name="lag"),
             ]
             await self._scheduler.run(visits, totals.pages)
             if not self._scheduler.drained:

@@ -6,6 +6,7 @@
     │   └── SpiderError       no such spider, or one that cannot be loaded
     ├── FetchError            a request that got no usable response; carries a reason code
     ├── InvalidUrl            a request's url is none (also a ValueError)
+    ├── ParseBudgetError      a page that would cost too much to parse
     ├── RetryLater            not a failure yet: try this request again after a while
     ├── DropRequest           a middleware's way to skip a request, with a reason code
     └── KnownPage             a redirect leads to a page that another request stands for
@@ -65,6 +66,15 @@ class FetchError(CrawlerError):
 
 class InvalidUrl(CrawlerError, ValueError):
     """A request's url is not one."""
+
+
+class ParseBudgetError(CrawlerError):
+    """A page that would take too long, or too much memory, to parse: it was not.
+
+    Out of a callback, it makes the page `failed` with the reason `parse_budget`.
+    """
+
+    reason = "parse_budget"
 
 
 class RetryLater(CrawlerError):

@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -129,6 +129,7 @@ class Fetcher:
         url = canonical(request.url)
         method, body = request.method, request.body
         headers = dict(request.headers)
+        general, plain = self._headers, False
         if request.cookies:
             self._cookies.give(request, url, headers)
         trail: list[str] = []
@@ -138,7 +139,9 @@ class Fetcher:
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    response = await self._hop(request, method, url, headers, body, first, deadline)
+                    own = self._throttle.gate(host_of(url)).headers
+                    sent = {**general, **(_harmless(own) if plain else own), **headers}
+                    response = await self._hop(request, method, url, sent, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
@@ -147,7 +150,9 @@ class Fetcher:
                         raise FetchError("too_many_redirects", f"{len(trail)} hops")
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
-                        headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
+                        headers, general = _harmless(headers), _harmless(general)
+                        # What a host is to be told over https is not for all between to read.
+                        plain = plain or (url.startswith("https:") and target.startswith("http:"))
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
                         await off_the_clock(deadline, before_hop(url, target))
@@ -163,7 +168,7 @@ class Fetcher:
         request: Request,
         method: str,
         url: str,
-        headers: dict[str, str],
+        sent: dict[str, str],
         body: bytes | None,
         first: int | None,
         deadline: asyncio.Timeout,
@@ -172,7 +177,6 @@ class Fetcher:
             raise RuntimeError("the fetcher is not entered")
         self._guard.approach(url)
         started = time.perf_counter()
-        sent = {**self._headers, **self._throttle.gate(host_of(url)).headers, **headers}
         jar = self._cookies.jar_of(request)
         if jar is not None:
             self._cookies.send(jar, url, sent)
@@ -220,6 +224,11 @@ class Fetcher:
         if not is_web(target):
             raise FetchError("bad_redirect", "to something that is not a web page")
         return target
+
+
+def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return those headers that may follow a redirect to another origin."""
+    return {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
 
 
 def _method_after(

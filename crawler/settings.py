@@ -90,6 +90,11 @@ class Settings(BaseSettings):
     max_results: int = Field(
         100_000, ge=1, description="Items and requests of one page; a page with more fails."
     )
+    parse_budget: float = Field(
+        1.0,
+        gt=0,
+        description="What a page may cost to parse: about a second, or 400,000 elements, each.",
+    )
     callback_timeout: float = Field(
         300.0, gt=0, description="Seconds for a callback; a page that takes longer fails."
     )

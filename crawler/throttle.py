@@ -27,6 +27,10 @@ MAX_COOL_DOWN = MAX_RETRY_AFTER
 _PUSH_BACK = frozenset({429, 503})
 # Weight of the newest fetch in the moving average of a host's latency.
 _SMOOTHING = 0.2
+# How often to measure how late the event loop is (seconds), and how many of its turns a fetch
+# waits for: to be sent, for its headers, for its body.
+_LAG_EVERY = 0.05
+_TURNS = 3
 
 
 @dataclass(slots=True)
@@ -95,6 +99,7 @@ class Throttle:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._lag = 0.0  # seconds that the event loop is late, on average
         self._news: dict[str, HostGate] = {}
         self._gates: dict[str, HostGate] = {}
 
@@ -127,6 +132,14 @@ class Throttle:
         self._gates.pop(host, None)
         return True
 
+    async def measure_lag(self) -> None:
+        """Keep measuring, until cancelled, how late our own event loop is."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(_LAG_EVERY)
+            late = time.monotonic() - began - _LAG_EVERY
+            self._lag += _SMOOTHING * (late - self._lag)
+
     # ── what hosts make of being asked ──────────────────────────────────────────────────
 
     def answered(self, gate: HostGate, seconds: float, response: Response | None = None) -> None:
@@ -150,7 +163,9 @@ class Throttle:
             )
             self.changed(gate)
         elif self._settings.adaptive:
-            gate.pace.answered(now, seconds, gate.in_flight)
+            # What our own event loop took of it says nothing about the host.
+            own = _TURNS * self._lag
+            gate.pace.answered(now, max(0.0, seconds - own), gate.in_flight)
 
     def failed(self, gate: HostGate, error: FetchError, seconds: float) -> None:
         """Note that no whole answer came, `seconds` after the contact began."""

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic import BaseModel
@@ -18,7 +19,7 @@ from crawler.callbacks import (
 )
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
+from crawler.errors import DropRequest, FetchError, KnownPage, ParseBudgetError, RetryLater
 from crawler.harvest import Harvest
 from crawler.lanes import FetchJob, Job, RobotsJob
 from crawler.links import Discovery
@@ -34,6 +35,11 @@ from storage import StoreError
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
+
+# Of pages with larger bodies (bytes), so many are with their callbacks at once: text and tree of
+# one take up to 20 times its size.
+_LARGE_PAGE = 1 << 19
+_LARGE_AT_ONCE = 2
 
 
 class Worker:
@@ -58,6 +64,7 @@ class Worker:
         self._settings = settings
         self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
         self._discovery = discovery
+        self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
         # The second name is Scrapy's.
         older = getattr(spider, "handle_httpstatus_list", ())
         self._handled = frozenset((*spider.handle_status, *older))
@@ -169,9 +176,11 @@ class Worker:
     async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
         request = response.request
         callback = callback_of(self._spider, request.callback)
-        started = time.perf_counter()
-        await self._collect(callback, (response,), request.cb_kwargs, response.url, row, visit)
-        request.phases.parse = time.perf_counter() - started
+        place = self._large_pages if len(response.body) > _LARGE_PAGE else nullcontext()
+        async with place:
+            started = time.perf_counter()
+            await self._collect(callback, (response,), request.cb_kwargs, response.url, row, visit)
+            request.phases.parse = time.perf_counter() - started
         visit.state, visit.reason = "done", None
         if response.redirects:
             visit.final_url = response.url
@@ -204,8 +213,11 @@ class Worker:
     def _spider_error(self, visit: Visit, error: BaseException, url: str) -> None:
         """The page fails as a whole: none of its items and links are kept."""
         visit.state = "failed"
-        visit.reason = error.reason if isinstance(error, CallbackError) else "spider_error"
-        visit.error = trace_of(error)
+        visit.reason, visit.error = "spider_error", trace_of(error)
+        if isinstance(error, CallbackError):
+            visit.reason = error.reason
+        elif isinstance(error, ParseBudgetError):
+            visit.reason, visit.error = error.reason, str(error)  # wherever it was raised
         visit.items, visit.requests = [], []
         log.error(visit.reason, url=url, error=name_of(error))
 

@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from crawler.loading import load_spider
+from crawler.settings import Settings
 from tests.site import serve
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 _RAISED = re.compile(r"(?:FetchError|DropRequest|CallbackError)\(\s*\"([a-z_]+)\"")
 _ASSIGNED = re.compile(r"reason ?=(?:=)? ?\(?\"([a-z_]+)\"")
@@ -105,3 +111,16 @@ def test_every_command_is_named_in_the_changelog() -> None:
     assert {
         name for name in COMMANDS if f"`{name}`" not in text and f" {name}`" not in text
     } == set()
+
+
+def test_the_limits_in_the_security_page_are_settings_with_these_defaults() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \|$", text, re.MULTILINE)
+    assert len(rows) > 5
+    for name, shown in rows:
+        default = Settings.model_fields[name].default
+        if (found := re.match(r"([\d,.]+)( MiB)?", shown)) is not None:
+            number = float(found[1].replace(",", "")) * (1 << 20 if found[2] else 1)
+            assert number == default, name
+        else:
+            assert default in (True, []), name

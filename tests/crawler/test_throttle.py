@@ -1,5 +1,6 @@
 """One host's door: how many may be inside, and when the next may enter."""
 
+import asyncio
 import math
 import time
 from email.utils import formatdate
@@ -216,6 +217,25 @@ def test_latency_is_a_moving_average() -> None:
     assert door.latency == 1.0
     throttle.answered(door, 2.0)
     assert 1.0 < door.latency < 1.5
+
+
+async def test_what_our_own_event_loop_takes_is_not_held_against_the_host() -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8))
+    measuring = asyncio.create_task(throttle.measure_lag())
+    for _ in range(5):
+        await asyncio.sleep(0.06)
+        time.sleep(0.1)  # somebody computes
+    measuring.cancel()
+    await asyncio.wait([measuring])
+    gate = throttle.gate("a")
+    for _ in range(8):
+        gate.enter()
+    throttle.answered(gate, 0.05)
+    for _ in range(24):
+        throttle.answered(gate, 0.05)
+    assert gate.pace.round is not None
+    assert gate.pace.round.median < 0.05
+    assert gate.latency == pytest.approx(0.05)  # as it is told to the user
 
 
 # ── hosts that cannot be reached ────────────────────────────────────────────────────────────

@@ -10,11 +10,13 @@ KINDS = (
     "cookies",
     "dns",
     "framing",
+    "html",
     "manners",
     "private",
     "redirects",
     "robots",
     "tcp",
+    "text",
 )
 CASES: list[Case] = [
     case for kind in KINDS for case in import_module(f"tests.hostile.{kind}").CASES
