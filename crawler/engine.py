@@ -280,15 +280,7 @@ class _House:
             max_pages=_total(settings.max_pages, run.base_pages),
         )
         self._seeder = Seeder(
-            store,
-            run,
-            spider,
-            guard,
-            self._discovery,
-            self._scheduler,
-            rulebook,
-            progress,
-            cookies.take_news,
+            store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress, cookies
         )
         courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(

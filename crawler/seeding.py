@@ -1,8 +1,9 @@
 """Start requests: from the spider into the frontier, and what they make reachable."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 from crawler.callbacks import is_of_user_code, name_of
+from crawler.cookies import Cookies
 from crawler.errors import CrawlerError, InvalidUrl, UsageError
 from crawler.guard import Guard
 from crawler.links import Discovery
@@ -14,7 +15,7 @@ from crawler.scheduler import Scheduler
 from crawler.spider import Spider, has_no_start, start_requests
 from crawler.url import Scope, has_bad_port, is_web, origin_of, redact
 from storage import Store
-from storage.records import CookieRecord, NewRequest, Run
+from storage.records import NewRequest, Run
 
 log = get_logger("crawler.seeding")
 
@@ -39,7 +40,7 @@ class Seeder:
         scheduler: Scheduler,
         rulebook: Rulebook,
         progress: Progress,
-        cookie_news: Callable[[], Sequence[CookieRecord]],
+        cookies: Cookies,
     ) -> None:
         self._store = store
         self._run = run
@@ -49,7 +50,7 @@ class Seeder:
         self._scheduler = scheduler
         self._rulebook = rulebook
         self._progress = progress
-        self._cookie_news = cookie_news
+        self._cookies = cookies
         self._hosts: set[str] = set()
 
     async def remember(self) -> None:
@@ -122,7 +123,7 @@ class Seeder:
         if len(self._hosts) > named:
             self._widen_scope()
         # `start` may have logged in, and is not run again once all it yields is in the store.
-        news = self._cookie_news()
+        news = self._cookies.take_news()
         added = await self._store.seed(self._run, records, last=last, cookies=news)
         self._progress.added(added)
         self._scheduler.added(added.hosts)

@@ -507,26 +507,6 @@ async def test_a_run_that_goes_on_has_its_cookies_and_a_fresh_one_has_none(
     assert rows("SELECT * FROM crawl_cookie") == []  # finished: nobody will go on with it
 
 
-@pytest.mark.usefixtures("_names")
-async def test_cve_2026_54279_a_host_only_cookie_stays_so_through_the_file(
-    crawl: Callable[..., Any],
-) -> None:
-    """aiohttp: a jar that was saved and read again sent such cookies to subdomains too."""
-    cookies = [("Set-Cookie", "own=1"), ("Set-Cookie", "site=1; Domain=shop.example")]
-    async with serve({"/next": ""}) as site:
-        links = [f"{named(site, host)}next" for host in ("shop.example", "x.shop.example")]
-        body = "".join(f"<a href={link}>x</a>" for link in links)
-        site.pages["/"] = (200, cookies, body)
-        start = {"url": named(site, "shop.example")}
-        for pages in (1, None):
-            await crawl(Walker, arguments=start, max_pages=pages, allow_private=["*"])
-        asked = [one.headers for one in site.requests if one.path == "/next"]
-    assert {one["host"].partition(":")[0]: one.get("cookie") for one in asked} == {
-        "shop.example": "own=1; site=1",
-        "x.shop.example": "site=1",
-    }
-
-
 async def test_a_login_in_start_is_in_the_file_when_its_requests_are(
     crawl: Callable[..., Any], rows: Callable[..., list[Any]]
 ) -> None:

@@ -102,7 +102,7 @@ class Crawl:
             max_pages=max_pages,
         )
         self.committer = Committer(
-            store, run, self._heard, self.scheduler.memory.take_news, size=workers
+            store, run, self._heard, self.scheduler.memory.take_news, list, size=workers
         )
         self.workers = workers
         self.house = self.courtesy()

@@ -4,14 +4,18 @@ import sqlite3
 from collections.abc import Iterable, Sequence
 
 from storage import frontier
-from storage.records import Committed, HostRecord, Run, Visit
+from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
 from storage.transaction import now_iso, transaction
 
 
 class _Broken(SqliteStore):
     async def commit(
-        self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Iterable[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
         def work(connection: sqlite3.Connection) -> Committed:
             committed = Committed()
