@@ -258,7 +258,7 @@ class _House:
         self._stop = stop
         self._max_items = _total(settings.max_items, run.base_items)
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
-        self._discovery = Discovery(settings.max_depth)
+        self._discovery = Discovery(settings)
         rulebook = Rulebook(
             fetcher.fetch, settings.agent, retries=settings.retries, backoff=settings.backoff
         )
@@ -270,6 +270,7 @@ class _House:
             rulebook,
             concurrency=settings.concurrency,
             max_pages=_total(settings.max_pages, run.base_pages),
+            max_pages_per_host=settings.max_pages_per_host,
         )
         self._seeder = Seeder(
             store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress

@@ -5,6 +5,7 @@ import os
 import string
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import ada_url
@@ -12,6 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler import Request, Response
+from crawler.links import Discovery
+from crawler.request import from_record, to_record
+from crawler.settings import Settings
 from crawler.url import (
     Scope,
     address_of,
@@ -24,6 +29,7 @@ from crawler.url import (
     redact,
     site_of,
 )
+from storage.records import QueuedRequest
 
 ORACLE = Path(__file__).parents[3] / "shared" / "oracles" / "wpt-urltestdata.json"
 
@@ -49,8 +55,6 @@ def test_every_url_of_the_web_platform_tests_has_the_standards_href():
     for case in standard_cases():
         if case.get("failure"):
             continue
-        if case["base"] is None and case["input"].startswith("#"):
-            continue  # relative to nothing
         got = parse(case)
         if got != case["href"]:
             wrong.append((case["input"], case["base"], got))
@@ -81,6 +85,44 @@ def test_canonical_is_the_standards_href_without_fragment_and_userinfo():
         assert host_of(url) == case["host"]
         assert origin_of(url) == case.get("origin", origin_of(url))
     assert web > 200
+
+
+@pytest.mark.skipif(not ORACLE.exists(), reason="the web platform's URL test data is not here")
+def test_every_case_goes_from_a_link_into_the_frontier_as_the_standard_says():
+    found = Counter()
+    for case in standard_cases():
+        reason, url = through_the_frontier(case)
+        found[reason] += 1
+        if case.get("failure"):
+            assert reason in ("invalid_url", "relative"), case
+        elif not is_web(case["href"]):
+            assert reason == "scheme", case
+        else:
+            expected = f"{case['protocol']}//{case['host']}{case['pathname']}{case['search']}"
+            assert (reason, url.removesuffix("?")) == (None, expected), case
+    assert found[None] > 200
+    assert found["invalid_url"] > 100
+
+
+def through_the_frontier(case):
+    """Follow a case's link from a page at its base: why it is skipped, and its url."""
+    base = case["base"]
+    page = base if base is not None and is_web(base) else "http://page.example/"
+    discovery = Discovery(Settings(traps=False))
+    discovery.widen(Scope(["*"]))
+    parent = QueuedRequest(1, 2, page, host_of(canonical(page)), "GET", None, None, None, 0, 0, 0)
+    link = case["input"]
+    request = Request(link) if base is None else Response(base).follow(link)
+    try:
+        record = discovery.record(request, parent, 1)
+    except ValueError:
+        return "relative", ""
+    if record.state == "queued":
+        again = from_record(QueuedRequest(1, *record[:9], attempts=0))
+        same = to_record(again, depth=1, position=1)
+        assert (same.url, same.fingerprint) == (record.url, record.fingerprint)
+        assert record.fingerprint == fingerprint("GET", record.url)
+    return record.reason, record.url
 
 
 @pytest.mark.parametrize(
