@@ -12,9 +12,10 @@ import aiohttp
 from yarl import URL
 
 from crawler.decoding import ACCEPT_ENCODING, decoder_for
-from crawler.errors import FetchError
-from crawler.guard import Guard
+from crawler.errors import DropRequest, FetchError
+from crawler.guard import AddressRefused, Guard
 from crawler.request import Request
+from crawler.resolver import NO_SUCH_NAME, Resolver
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
@@ -64,9 +65,11 @@ class Fetcher:
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
+        self._resolver = Resolver(self._settings.connect_timeout)
         connector = aiohttp.TCPConnector(
             limit=0,  # the semaphore and the hosts' gates bound what is in flight
-            resolver=self._guard.resolver(),
+            resolver=self._guard.resolver(self._resolver),
+            socket_factory=self._guard.open,
             ttl_dns_cache=60,
             keepalive_timeout=30,
         )
@@ -92,8 +95,11 @@ class Fetcher:
         trace: TracebackType | None,
     ) -> None:
         if self._session is not None:
-            await self._session.close()
-            self._session = None
+            try:
+                await self._session.close()
+            finally:
+                await self._resolver.close()
+                self._session = None
 
     async def fetch(self, request: Request, before_hop: HopPolicy | None = None) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
@@ -120,6 +126,7 @@ class Fetcher:
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
                         headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
+                    self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
                         await _off_the_clock(deadline, before_hop(url, target))
                     url = target
@@ -134,7 +141,7 @@ class Fetcher:
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
-        self._guard.check(url)
+        self._guard.approach(url)
         started = time.perf_counter()
         own = self._throttle.gate(host_of(url)).headers
         try:
@@ -235,12 +242,14 @@ def _method_after(
     return "GET", None
 
 
-def _explained(error: Exception) -> FetchError:
+def _explained(error: Exception) -> FetchError | DropRequest:
     """Return the reason code and the text for what went wrong on the wire."""
     text = str(error) or type(error).__name__
     match error:
+        case aiohttp.ClientConnectorError(os_error=AddressRefused()):
+            return DropRequest("private_address")
         case aiohttp.ClientConnectorDNSError():
-            return FetchError("dns", text, retryable=True)
+            return FetchError("dns", text, retryable=error.os_error.errno not in NO_SUCH_NAME)
         case aiohttp.ClientConnectorCertificateError() | ssl.CertificateError():
             return FetchError("tls", text)
         case aiohttp.ClientSSLError() | ssl.SSLError():

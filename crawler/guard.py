@@ -1,24 +1,38 @@
 """No way into private networks from a public page.
 
 An address that is not public may be contacted only under a host and port that the spider's own
-start URLs named, or that the setting `allow_private` admits.
+start URLs named, or that the setting `allow_private` admits. Three looks, each at what is known
+by then: at the URL before anything is sent (`check`), at what DNS answered (`resolver`), and at
+the address of each socket before it is made (`open`). The last one is the wall: nothing is
+looked up between it and the connection. The others are there to say no earlier.
+
+A connection that is kept alive needs no further look. aiohttp keeps it under its host name and
+port, so it serves only URLs for which it was made, and what is admitted is never taken back.
 """
 
 import socket
 from collections.abc import Iterable
+from contextvars import ContextVar
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 from typing import Any
 
 from aiohttp.abc import AbstractResolver, ResolveResult
-from aiohttp.resolver import ThreadedResolver
 
 from crawler.errors import DropRequest
-from crawler.url import address_of, canonical
+from crawler.url import BAD_PORTS, address_of, canonical
 
-# Networks whose addresses stand for an IPv4 address, and the bits by which to shift it out.
+# The host name and port that the running task connects to. aiohttp makes each connection in
+# the task that asked for it, or in tasks that this one starts, which inherit the context. The
+# default admits public addresses only.
+_DESTINATION: ContextVar[tuple[str, int]] = ContextVar("destination", default=("", 0))
+
+# Networks whose addresses stand for an IPv4 address.
 _NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052
 _SIX_TO_FOUR = IPv6Network("2002::/16")  # RFC 3056
+# The second half of an address in any network begins so when an IPv4 address is the rest: a
+# tunnel to that (ISATAP, RFC 5214). The bit left out tells a unique address from a local one.
+_ISATAP, _ISATAP_BITS = 0x00005EFE, 0xFDFFFFFF
 # Not for the public either, though `is_global` of Python 3.11 says so (RFC 8215, 6666, 4380).
 _NOT_PUBLIC = tuple(
     map(
@@ -33,6 +47,19 @@ _NOT_PUBLIC = tuple(
         ),
     )
 )
+
+
+class AddressRefused(OSError):
+    """A socket to an address that is off limits was not made.
+
+    An `OSError`, because aiohttp goes on to a name's next address after these only.
+    """
+
+
+def open_socket(addr_info: Any) -> socket.socket:
+    """Return a new socket for an entry of `getaddrinfo`: the one place where they are made."""
+    family, kind, protocol, _, _ = addr_info
+    return socket.socket(family, kind, protocol)
 
 
 class Guard:
@@ -69,24 +96,47 @@ class Guard:
             or address in self._hosts
         )
 
-    def check(self, url: str) -> None:
-        """Refuse a url whose host is a literal address that is off limits.
+    def check(self, url: str) -> tuple[str, int]:
+        """Refuse a canonical url by its port, or by its host when that is a literal address.
 
-        Raises `DropRequest("private_address")`. Host names are checked as they are resolved.
+        Returns host name and port. Raises `DropRequest("bad_port")`, and
+        `DropRequest("private_address")`; whether a name leads to one is seen on connecting.
         """
-        hostname, port = address_of(url)
+        hostname, port = address = address_of(url)
+        if port in BAD_PORTS:
+            raise DropRequest("bad_port")
         if _is_address(hostname) and not self.admits(hostname, port, hostname):
             raise DropRequest("private_address")
+        return address
 
-    def resolver(self) -> AbstractResolver:
-        """Return a resolver that gives only addresses that may be contacted."""
-        return _GuardedResolver(self)
+    def approach(self, url: str) -> None:
+        """Check `url`; the connections that this task makes from now on are for it.
+
+        Raises as `check` does.
+        """
+        _DESTINATION.set(self.check(url))
+
+    def open(self, addr_info: Any) -> socket.socket:
+        """Return a socket for a connection to an entry of `getaddrinfo`: a `socket_factory`.
+
+        Raises `AddressRefused` when the url that was approached must not lead there.
+        """
+        if not self.admits(*_DESTINATION.get(), addr_info[4][0]):
+            raise AddressRefused("private_address")
+        return open_socket(addr_info)
+
+    def resolver(self, inner: AbstractResolver) -> AbstractResolver:
+        """Return a resolver that gives only those addresses of `inner` that may be contacted.
+
+        It raises `DropRequest("private_address")` when that leaves none.
+        """
+        return _GuardedResolver(self, inner)
 
 
 class _GuardedResolver(AbstractResolver):
-    def __init__(self, guard: Guard) -> None:
+    def __init__(self, guard: Guard, inner: AbstractResolver) -> None:
         self._guard = guard
-        self._inner = ThreadedResolver()
+        self._inner = inner
 
     async def resolve(
         self, host: str, port: int = 0, family: Any = socket.AF_UNSPEC
@@ -106,6 +156,8 @@ def is_public(address: str) -> bool:
     """Say whether an IP address belongs to the public internet, whatever form it is in."""
     found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
     if isinstance(found, IPv6Address):
+        if (int(found) >> 32) & _ISATAP_BITS == _ISATAP and not is_public(str(_low_bits(found))):
+            return False
         found = _embedded_ipv4(found) or found
     if any(found in network for network in _NOT_PUBLIC):
         return False
@@ -117,12 +169,17 @@ def _embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
     if address.ipv4_mapped is not None:
         return address.ipv4_mapped
     if address in _NAT64:
-        return IPv4Address(int(address) & 0xFFFFFFFF)
+        return _low_bits(address)
     if address in _SIX_TO_FOUR:
         return address.sixtofour
     return None
 
 
+def _low_bits(address: IPv6Address) -> IPv4Address:
+    return IPv4Address(int(address) & 0xFFFFFFFF)
+
+
+@lru_cache(maxsize=4096)
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

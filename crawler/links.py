@@ -12,7 +12,7 @@ from crawler.request import LONGEST_KNOWN, Identifier, Request, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps
-from crawler.url import Scope, canonical, fingerprint, is_web, redact
+from crawler.url import Scope, canonical, fingerprint, has_bad_port, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
 # Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
@@ -127,11 +127,11 @@ class Discovery:
             short = len(request.url) <= LONGEST_KNOWN
             identity = self.identify.known(request.url) if short else self.identify(request.url)
         except InvalidUrl as error:
+            shown = redact(request.url)[:_SHOWN]
             if _is_relative(request.url, parent.url):
                 raise ValueError(
-                    f"relative url {request.url[:200]!r}: use response.follow, which joins it"
+                    f"relative url {shown[:200]!r}: use response.follow, which joins it"
                 ) from error
-            shown = redact(request.url)[:_SHOWN]
             found = fingerprint(request.method, shown)
             return NewRequest(found, shown, "", depth=depth, state="skipped", reason="invalid_url")
         url, host, plain = identity
@@ -142,6 +142,8 @@ class Discovery:
         )
         if not is_web(url):
             return record._replace(url=url[:_SHOWN], state="skipped", reason="scheme")
+        if has_bad_port(host):
+            return record._replace(url=url[:_SHOWN], state="skipped", reason="bad_port")
         if not self.scope.admits(host):
             return record._replace(url=url[:_SHOWN], state="skipped", reason="offsite")
         if len(url) > self._longest:

@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from crawler import payload as payloads
 from crawler.errors import InvalidUrl
-from crawler.url import canonical, fingerprint, host_of, is_web
+from crawler.url import canonical, fingerprint, host_of, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
 
@@ -124,7 +124,7 @@ class Request:
         return copy
 
     def __repr__(self) -> str:
-        return f"<{self.method} {self.url}>"
+        return f"<{self.method} {redact(self.url)}>"
 
 
 def _name(callback: Callback | None) -> str | None:

@@ -12,7 +12,7 @@ from crawler.request import Request, to_record
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
 from crawler.spider import Spider, has_no_start, start_requests
-from crawler.url import Scope, is_web, origin_of
+from crawler.url import Scope, has_bad_port, is_web, origin_of, redact
 from storage import Store
 from storage.records import NewRequest, Run
 
@@ -101,9 +101,14 @@ class Seeder:
         except InvalidUrl as error:
             raise UsageError(f"start request of {name}: {error}") from error
         except ValueError as error:
-            raise UsageError(f"start request of {name} for {request.url[:200]}: {error}") from error
+            shown = redact(request.url)[:200]
+            raise UsageError(f"start request of {name} for {shown}: {error}") from error
         if not is_web(record.url):
             raise UsageError(f"start request of {name}: {record.url[:200]} is not http or https")
+        if has_bad_port(record.host):
+            # Not an error of the run: `start` may have it from a list of a million.
+            log.warning("start_request_refused", url=record.url[:200], reason="bad_port")
+            return record._replace(state="skipped", reason="bad_port")
         return record
 
     async def _add(self, records: Sequence[NewRequest], *, last: bool) -> None:

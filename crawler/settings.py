@@ -65,7 +65,9 @@ class Settings(BaseSettings):
     )
     headers: dict[str, str] = Field({}, description="Sent with every request.")
     timeout: float = Field(60.0, gt=0, description="Seconds for a whole fetch, redirects included.")
-    connect_timeout: float = Field(10.0, gt=0, description="Seconds to connect to a host.")
+    connect_timeout: float = Field(
+        10.0, gt=0, description="Seconds to look up a host's name, and to connect to it."
+    )
     retries: int = Field(3, ge=0, description="Further tries after one that failed.")
     backoff: float = Field(
         1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."

@@ -87,8 +87,7 @@ class Traps:
         years.append(_DATED_PATH.search(path))
         first = _FIRST_OF_CALENDARS if _CALENDAR.search(path) else _FIRST_YEAR
         return any(
-            len(digits := found[found.lastindex or 0]) > 4
-            or not first <= int(digits) <= self._edge
+            len(digits := found[found.lastindex or 0]) > 4 or not first <= int(digits) <= self._edge
             for found in years
             if found is not None
         )

@@ -18,6 +18,18 @@ from typing import Self
 from ada_url import join_url, normalize_url
 from publicsuffixlist import PublicSuffixList
 
+# Ports of services that take a request for something else: mail, IRC, X11 ... No browser asks
+# there (Fetch standard, 2.9 "Port blocking").
+BAD_PORTS = frozenset(
+    {
+        *(0, 1, 7, 9, 11, 13, 15, 17, 19, 20, 21, 22, 23, 25, 37, 42, 43, 53, 69, 77, 79, 87, 95),
+        *(101, 102, 103, 104, 109, 110, 111, 113, 115, 117, 119, 123, 135, 137, 139, 143, 161),
+        *(179, 389, 427, 465, 512, 513, 514, 515, 526, 530, 531, 532, 540, 548, 554, 556, 563),
+        *(587, 601, 636, 989, 990, 993, 995, 1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060),
+        *(5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697, 10080),
+    }
+)
+
 _USERINFO = re.compile(r"^([a-z][a-z0-9+.\-]*://)[^/?]*@")
 # The same in text that nobody has parsed yet: other slashes, no scheme, upper case.
 _RAW_USERINFO = re.compile(
@@ -77,6 +89,14 @@ def address_of(url: str) -> tuple[str, int]:
     if port:
         return name.strip("[]"), int(port)
     return name.strip("[]"), 443 if url.startswith("https:") else 80
+
+
+def has_bad_port(host: str) -> bool:
+    """Tell whether a host, as `host_of` gives it, is at a port that no page is fetched from."""
+    if ":" not in host:  # so it is with nearly all
+        return False
+    port = _name_and_port(host)[1]
+    return bool(port) and int(port) in BAD_PORTS
 
 
 @lru_cache(maxsize=_REMEMBERED)

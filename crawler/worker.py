@@ -31,6 +31,7 @@ from crawler.rulebook import Verdict
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.traps import content_of
+from crawler.url import redact
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
@@ -149,7 +150,7 @@ class Worker:
                 raise
             visit.reason = "middleware_error"
             visit.error = trace_of(error)
-            log.error("middleware_error", url=request.url, error=name_of(error))
+            log.error("middleware_error", url=redact(request.url), error=name_of(error))
             return Failure(request, visit.reason, error)
         finally:
             VISITING.reset(visiting)

@@ -1,7 +1,11 @@
-"""What most tests of a whole crawl are given: a file, a way to run into it, a way to look at it."""
+"""What most tests of a whole crawl are given: a file, a way to run into it, a way to look at it.
 
+And what every test is kept from: reaching anything but this machine.
+"""
+
+import socket
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,6 +13,29 @@ from typing import Any
 import pytest
 
 import crawler
+import crawler.guard
+from tests.child.sitecustomize import is_here, look_up
+
+
+@pytest.fixture(autouse=True)
+def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """No fetch leaves this machine, and a test in which one tried to fails.
+
+    (`tests.child` holds back every other socket, here and in the processes that tests start.)
+    """
+    strayed = []
+
+    def open_socket(addr_info: Any) -> socket.socket:
+        family, kind, protocol, _, place = addr_info
+        if not is_here(place[0]):
+            strayed.append(place)
+            raise AssertionError(f"a test tried to connect to {place}")
+        return socket.socket(family, kind, protocol)
+
+    monkeypatch.setattr("crawler.guard.open_socket", open_socket)
+    monkeypatch.setattr("socket.getaddrinfo", look_up)
+    yield
+    assert not strayed
 
 
 @pytest.fixture

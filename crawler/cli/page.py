@@ -12,7 +12,7 @@ from crawler.response import Response
 from crawler.rulebook import Rulebook
 from crawler.settings import Settings, load_settings
 from crawler.throttle import Throttle
-from crawler.url import canonical, host_of, is_web, origin_of
+from crawler.url import canonical, has_bad_port, host_of, is_web, origin_of, redact
 
 
 def page_settings(overrides: dict[str, Any]) -> Settings:
@@ -75,11 +75,14 @@ class PageFetcher:
 
 def _whole(url: str) -> str:
     if "://" not in url:
-        raise UsageError(f"{url!r} is not a whole URL: did you mean https://{url} ?")
+        whole = redact(f"https://{url}")
+        raise UsageError(f"not a whole URL: did you mean {whole} ?")
     try:
         address = canonical(url)
     except ValueError as error:
         raise InvalidUrl(str(error)) from error
     if not is_web(address):
-        raise UsageError(f"{url!r} is not an http or https URL")
+        raise UsageError(f"{address!r} is not an http or https URL")
+    if has_bad_port(host_of(address)):
+        raise UsageError(f"no page is fetched from the port of {host_of(address)} (bad_port)")
     return address

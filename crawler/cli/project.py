@@ -13,7 +13,7 @@ from crawler.cli.options import log_options
 from crawler.errors import UsageError
 from crawler.loading import SPIDERS, find_spiders
 from crawler.settings import Settings
-from crawler.url import canonical, is_web
+from crawler.url import canonical, is_web, redact
 
 _NAME = re.compile(r"[a-z][a-z0-9]*(?:[_-][a-z0-9]+)*")
 
@@ -154,10 +154,11 @@ def _checked(name: str, url: str) -> str:
     if not _NAME.fullmatch(name) or keyword.iskeyword(name):
         raise UsageError(f"{name!r} cannot name a spider: use a-z, 0-9, _ and -, a letter first")
     if "://" not in url:
-        raise UsageError(f"{url!r} is not a whole URL: did you mean https://{url} ?")
+        whole = redact(f"https://{url}")
+        raise UsageError(f"not a whole URL: did you mean {whole} ?")
     address = canonical(url)
     if not is_web(address):
-        raise UsageError(f"{url!r} is not an http or https URL")
+        raise UsageError(f"{address!r} is not an http or https URL")
     return address
 
 

@@ -198,7 +198,7 @@ async def test_an_impossible_allowed_domain_is_a_usage_error(crawl):
 
 async def test_a_page_cannot_lead_into_a_private_network(crawl, rows):
     async with serve({"/": "secret"}) as other:
-        async with serve({"/": linking(other.url, "http://localhost:1/", "http://[::1]/")}) as site:
+        async with serve({"/": linking(other.url, "http://localhost/", "http://[::1]/")}) as site:
             await crawl(links(site.url, allowed_domains=["*"]))
         assert not other.hits
         assert [reason for _, state, reason in rows(STATES) if state == "skipped"] == [

@@ -5,7 +5,7 @@ from importlib import import_module
 from tests.hostile.case import Case
 
 # A file of cases for each kind.
-KINDS = ("redirects", "traps")
+KINDS = ("dns", "private", "redirects", "traps")
 CASES: list[Case] = [
     case for kind in KINDS for case in import_module(f"tests.hostile.{kind}").CASES
 ]

@@ -174,7 +174,7 @@ CASES = (
     Case("s3, which some download tools know", redirect("s3://bucket/key"), "failed bad_redirect"),
     Case(
         "user and password in it are not sent",
-        redirect("http://user:secret@127.0.0.2:1/"),
+        redirect("http://user:secret@127.0.0.2/"),
         "skipped private_address",
     ),
     Case(

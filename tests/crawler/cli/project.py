@@ -14,12 +14,15 @@ from typing import Any
 from crawler.cli import main
 from storage.reader import open_reader
 from storage.report import last_run
+from tests.child import sitecustomize as child
 
-# What the crawler is told by the machine that runs the tests is not to change them.
-ENVIRONMENT = {
+# What the crawler is told by the machine that runs the tests is not to change them. The path
+# has the module that keeps it on this machine.
+ENVIRONMENT = {"PYTHONPATH": str(Path(child.__file__).parent)} | {
     name: value
     for name, value in os.environ.items()
-    if not name.startswith(("CRAWLER_", "_CRAWLER_")) and name not in ("COLUMNS", "FORCE_COLOR")
+    if not name.startswith(("CRAWLER_", "_CRAWLER_"))
+    and name not in ("COLUMNS", "FORCE_COLOR", "PYTHONPATH")
 }
 
 # A command that takes longer than this (seconds) hangs.

@@ -14,7 +14,7 @@ PAGES: dict[str, Any] = {
     "/bytes": b"\x00\xff",
     "/robots.txt": "User-agent: *\nDisallow: /private",
     "/private": page(7),
-    "/metadata": (302, {"Location": "http://127.0.0.1:1/"}, ""),
+    "/metadata": (302, {"Location": "http://127.0.0.1/"}, ""),
 }
 
 
