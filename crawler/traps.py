@@ -33,10 +33,20 @@ _YEAR_AND_MONTH = re.compile(r"(2[0-9]{3})[-/](?:0[1-9]|1[0-2])(?![0-9])")
 # Addresses that say they are a date: a year or a date by name, and a calendar.
 _DATED_PARAMETER = re.compile(
     r"""
-      (?: [\w.\[\]%-]*year | yr | y | jahr ) = ([0-9]{4,}) (?![\w.])
+      (?: [\w.\[\]%-]*year | yr | jahr ) = ([0-9]{4,}) (?![\w.])
     | (?: [\w.\[\]%-]* (?: date | month | day | week ) | ym | m | d ) =
-        (?: ([0-9]{4}) (?: - | / | %2F | (?= [01][0-9] (?: [0-3][0-9] )? (?![0-9]) ) )
+        (?: ([0-9]{4}) (?: - | / | %2F )
           | (?: [0-9]{1,2} (?: [-./] | %2F ) ){1,2} ([0-9]{4}) (?![0-9]) )
+    """,
+    re.VERBOSE | re.IGNORECASE | re.ASCII,
+)
+_DATE_NAMES = ("year", "yr", "jahr", "date", "month", "day", "week", "ym", "y", "m", "d")
+# `y=2031` and `m=203105` may be numbers of something else, too.
+_NUMBER = re.compile(
+    r"""
+      y = ([0-9]{4}) (?![\w.])
+    | (?: [\w.\[\]%-]* (?: date | month | day | week ) | ym | m | d ) =
+        ([0-9]{4}) (?: 0[1-9] | 1[0-2] ) (?: [0-3][0-9] )? (?![\w.])
     """,
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
@@ -74,7 +84,7 @@ class Traps:
         """Tell whether a year and month in the url are beyond what is written about."""
         for found in _YEAR_AND_MONTH.finditer(url):
             alone = not url[found.start() - 1].isdigit()
-            if alone and self._edge < int(found[1]) <= self._edge + _STRIP:
+            if alone and self._in_strip(found[1]):
                 return True
         return False
 
@@ -83,14 +93,28 @@ class Traps:
         if self._is_beyond(url):
             return True
         path, _, query = url.partition("?")
-        years = [_DATED_PARAMETER.match(pair) for pair in query.split("&") if pair[-2:].isdigit()]
-        years.append(_DATED_PATH.search(path))
+        pairs = [pair for pair in query.split("&") if _may_be_dated(pair)]
+        if any(self._in_strip(_year(found)) for found in map(_NUMBER.match, pairs) if found):
+            return True
+        dated = [*map(_DATED_PARAMETER.match, pairs), _DATED_PATH.search(path)]
+        years = [_year(found) for found in dated if found]
+        if not years:
+            return False
         first = _FIRST_OF_CALENDARS if _CALENDAR.search(path) else _FIRST_YEAR
-        return any(
-            len(digits := found[found.lastindex or 0]) > 4 or not first <= int(digits) <= self._edge
-            for found in years
-            if found is not None
-        )
+        return any(len(year) > 4 or not first <= int(year) <= self._edge for year in years)
+
+    def _in_strip(self, year: str) -> bool:
+        return self._edge < int(year) <= self._edge + _STRIP
+
+
+def _may_be_dated(pair: str) -> bool:
+    name, _, value = pair.partition("=")
+    return len(value) > 3 and value[-2:].isdigit() and name.lower().endswith(_DATE_NAMES)
+
+
+def _year(found: re.Match[str]) -> str:
+    """Return the one of a pattern's groups that has the year."""
+    return found[found.lastindex or 0]
 
 
 def _loops(words: Sequence[str]) -> bool:

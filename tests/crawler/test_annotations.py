@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from multidict import CIMultiDict
 
-from crawler import Response
+from crawler import Response, Spider
 from crawler.annotations import canonical_of, forbids_following
+from tests.site import serve
 
 URL = "http://a.example/dir/page?x=1"
 AGENT = "crawler/0.1 (+https://a.example/bot)"
@@ -156,6 +157,42 @@ def test_each_x_robots_tag_counts():
 )
 def test_the_meta_element_speaks_to_everybody_or_to_us(markup, expected):
     assert forbids_following(head(markup), AGENT) is expected
+
+
+# ── in a crawl ──────────────────────────────────────────────────────────────────────────────
+
+
+class Keeps(Spider):
+    name = "keeps"
+
+    def parse(self, response):
+        yield from response.follow_all("a")
+
+
+async def test_the_canonical_url_is_kept_in_the_file_and_not_followed(crawl, rows):
+    pages = {
+        "/": "<link rel=canonical href=/other><a href=/b>b</a><a href=/c>c</a>",
+        "/b": "<link rel=canonical href=/b>",
+        "/c": (404, {"Link": "</other>; rel=canonical"}, "gone"),
+    }
+    async with serve(pages) as site:
+        await crawl(type("S", (Keeps,), {"start_urls": [site.url]}))
+        assert site.hits["/other"] == 0
+    found = rows("SELECT url, canonical_url FROM crawl_request")
+    assert dict(found) == {
+        site.url: f"{site.url}other",
+        f"{site.url}b": None,
+        f"{site.url}c": None,
+    }
+
+
+@pytest.mark.parametrize(("robots_meta", "done"), [(True, 1), (False, 2)])
+async def test_nofollow_is_obeyed_when_asked_for(robots_meta, done, crawl):
+    pages = {"/": (200, {"X-Robots-Tag": "mybot: nofollow"}, "<a href=/b>b</a>"), "/b": "b"}
+    async with serve(pages) as site:
+        spider = type("S", (Keeps,), {"start_urls": [site.url]})
+        result = await crawl(spider, robots_meta=robots_meta, user_agent="MyBot/2.0")
+    assert (result.done, result.skipped) == (done, 2 - done)
 
 
 # ── whatever there is ───────────────────────────────────────────────────────────────────────

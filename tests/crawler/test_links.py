@@ -111,6 +111,12 @@ def test_what_another_link_may_lift_is_sent_again():
     assert row("http://a.example/x", found) is None
 
 
+def test_only_what_the_standard_takes_for_white_space_is_cut_from_a_link():
+    base = Response("http://a.example/")
+    assert base.follow(" \t\n\x00/x\x1f\r ").url == "http://a.example/x"
+    assert base.follow("/x\u3000").url == "http://a.example/x%E3%80%80"
+
+
 # ── rel=nofollow ────────────────────────────────────────────────────────────────────────────
 
 PAGE = b"""<a href=/yes>1</a> <a href=/no rel="external NoFollow">2</a>

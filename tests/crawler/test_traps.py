@@ -6,7 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler import Request, Spider
 from crawler.traps import Traps, content_of
+from tests.site import serve
 
 SITE = "http://a.example"
 NOW = Traps(2026)
@@ -85,6 +87,9 @@ def test_a_link_into_a_place_without_end_is_caught(path):
         "/?year_built=2099a",
         "/?update=20310",
         "/?month=12",
+        "/?m=512309",
+        "/?d=203199",
+        "/?x=100&y=2450",
         "/?d=31",
         "/?day=3",
         # archives, and what is announced
@@ -145,3 +150,45 @@ def test_the_number_fits_sqlite_and_never_changes():
 
 def test_nothing_is_not_the_same_as_nothing():
     assert content_of(b"") is None
+
+
+class Pages(Spider):
+    name = "pages"
+
+    def parse(self, response):
+        yield {"url": response.url}
+        yield from response.follow_all("a")
+
+
+SAME = {"/": "<a href=/a></a><a href=/b></a><a href=/empty></a><a href=/void></a>"} | {
+    "/a": "the same",
+    "/b": "the same",
+    "/empty": "",
+    "/void": "",
+}
+
+
+@pytest.mark.parametrize(("traps", "again"), [(True, 1), (False, 0)])
+async def test_a_page_that_was_met_before_is_reported_and_kept(traps, again, crawl):
+    async with serve(SAME) as site:
+        result = await crawl(type("S", (Pages,), {"start_urls": [site.url]}), traps=traps)
+    assert result.reasons["done"].get("duplicate_content", 0) == again
+    assert (result.done, result.items) == (5, 5)
+
+
+async def test_a_page_that_is_asked_for_again_is_no_duplicate(crawl):
+    class Again(Pages):
+        async def start(self):
+            for _ in range(3):
+                yield Request(self.start_urls[0], dont_filter=True)
+
+    async with serve({"/": "the same"}) as site:
+        result = await crawl(type("S", (Again,), {"start_urls": [site.url]}))
+    assert result.reasons["done"] == {"": 3}
+
+
+async def test_an_error_page_is_the_same_as_nothing(crawl):
+    pages = {"/": "<a href=/a></a><a href=/b></a>", "/a": (404, {}, "x"), "/b": "x"}
+    async with serve(pages) as site:
+        result = await crawl(type("S", (Pages,), {"start_urls": [site.url]}))
+    assert result.reasons == {"done": {"": 2}, "failed": {"http_404": 1}}

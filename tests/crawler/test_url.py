@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import string
 import subprocess
 import sys
@@ -22,6 +23,7 @@ from crawler.url import (
     address_of,
     canonical,
     fingerprint,
+    has_bad_port,
     host_of,
     is_web,
     join,
@@ -97,6 +99,8 @@ def test_every_case_goes_from_a_link_into_the_frontier_as_the_standard_says():
             assert reason in ("invalid_url", "relative"), case
         elif not is_web(case["href"]):
             assert reason == "scheme", case
+        elif has_bad_port(case["host"]):
+            assert reason == "bad_port", case
         else:
             expected = f"{case['protocol']}//{case['host']}{case['pathname']}{case['search']}"
             assert (reason, url.removesuffix("?")) == (None, expected), case
@@ -515,6 +519,44 @@ def test_redaction_never_fails_and_leaves_no_userinfo_that_the_parser_sees(url):
         return
     if is_web(parsed.href):
         assert parsed.username == parsed.password == ""
+
+
+@given(st.data())
+def test_one_page_has_one_fingerprint_however_its_url_is_written(data):
+    """Default port, case, dot segments, case of escapes, userinfo, fragment, IDN."""
+
+    def one_of(*ways):
+        return data.draw(st.sampled_from(ways))
+
+    segments = data.draw(st.lists(st.sampled_from(["a", "B", "%C3%A9", "%2F", "~x"]), max_size=3))
+    query = data.draw(st.sampled_from(["", "?", "?q=%C3%A9&B=b", "?a&a"]))
+    spelled = one_of("http", "HTTP", "hTTp") + one_of("://", ":/\\", ":\\\\")
+    spelled += one_of("", "joe@", "joe:p@ss@")
+    spelled += one_of(
+        "bücher.example", "BÜCHER.Example", "xn--bcher-kva.example", "b%C3%BCcher。example"
+    )
+    spelled += one_of("", ":80", ":", ":0080") + "/"
+    for segment in segments:
+        spelled += one_of("", "./", "x/../", "%2e/", "y/%2E%2e/")
+        spelled += one_of(segment, escapes_in_lower_case(segment)) + "/"
+    spelled += one_of(query, escapes_in_lower_case(query)) + one_of("", "#", "#part?q")
+    plain = f"http://xn--bcher-kva.example/{''.join(f'{s}/' for s in segments)}{query}"
+    found = [to_record(Request(url), depth=0, position=0) for url in (spelled, plain)]
+    assert found[0].fingerprint == found[1].fingerprint
+
+
+def escapes_in_lower_case(text):
+    return re.sub("%..", lambda escape: escape[0].lower(), text)
+
+
+def test_an_escape_and_what_it_stands_for_are_two_pages():
+    """A server may tell them apart; only the case of escapes makes no difference."""
+    records = [
+        to_record(Request(f"http://a.example/{path}"), depth=0, position=0)
+        for path in ("~joe", "%7Ejoe", "%7ejoe")
+    ]
+    assert [r.url.rpartition("/")[2] for r in records] == ["~joe", "%7Ejoe", "%7ejoe"]
+    assert len({r.fingerprint for r in records}) == 2
 
 
 @given(urls())

@@ -154,6 +154,27 @@ CASES = (
         check=_ends("max_depth", most=8),
     ),
     Case(
+        "a start URL may be where no link may lead",
+        _pages(lambda target: f"{target}<a href='/x/x/x/x/x/'>x</a><a href='{target}'>same</a>"),
+        "done",
+        path="/x/x/x/x/",
+        others={"{here}/x/x/x/x/": "done", "{here}/x/x/x/x/x/": "skipped trap"},
+        check=_asked("/x/x/x/x/"),
+    ),
+    Case(
+        "traps are entered by those who want to",
+        _pages(lambda target: f"{target}<a href='again/'>on</a>"),
+        "done",
+        settings={"traps": False, "max_depth": 20},
+        check=_ends("max_depth", most=21),
+    ),
+    Case(
+        "a page that names another as its canonical url",
+        site({"/": "<link rel=canonical href=/other?a=1&amp;b=2#x>", "/other": "x"}),
+        "done",
+        check=_asked("/"),
+    ),
+    Case(
         "a session for every visit",
         _sessions(),
         "done",
