@@ -2,12 +2,13 @@
 
 import pytest
 
-from crawler import Request, Response
+from crawler import Request, Response, Spider
 from crawler.harvest import Harvest
 from crawler.links import Discovery
 from crawler.settings import Settings
 from crawler.url import Scope
 from storage.records import QueuedRequest
+from tests.site import serve
 
 HOME = QueuedRequest(1, 11, "http://a.example/", "a.example", "GET", None, None, None, 0, 0, 0)
 HEX = "0123456789abcdef0123456789abcdef"
@@ -115,6 +116,25 @@ def test_only_what_the_standard_takes_for_white_space_is_cut_from_a_link():
     base = Response("http://a.example/")
     assert base.follow(" \t\n\x00/x\x1f\r ").url == "http://a.example/x"
     assert base.follow("/x\u3000").url == "http://a.example/x%E3%80%80"
+
+
+class Follows(Spider):
+    name = "follows"
+
+    def parse(self, response):
+        yield from response.follow_all("a")
+
+
+async def test_start_urls_and_links_are_fetched_as_they_are_known(crawl, rows):
+    start = f"?utm_source=x&a=1&PHPSESSID={HEX}"
+    pages = {"/": f"<a href='/?a=1&utm_medium=y'></a><a href='/?PHPSESSID={HEX}&a=1'></a>"}
+    async with serve(pages) as site:
+        spider = type("S", (Follows,), {"start_urls": [site.url + start]})
+        await crawl(spider, strip_params=["utm_*"], robots=False)
+        targets = sorted(request.target for request in site.requests)
+    # Whoever begins with a session may need it; a link has none.
+    assert targets == ["/?a=1", f"/?a=1&PHPSESSID={HEX}"]
+    assert sorted(rows("SELECT url FROM crawl_request")) == [site.url + t[1:] for t in targets]
 
 
 # ── rel=nofollow ────────────────────────────────────────────────────────────────────────────
