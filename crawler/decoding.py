@@ -208,6 +208,7 @@ _CODINGS: dict[str, Callable[[], _Coding]] = {
 class _Stage:
     name: str
     coding: _Coding
+    may_stop_at: int | None = None  # a cap at which it does not fail
     fed: bool = False
     made: int = 0
 
@@ -220,7 +221,7 @@ class _Stage:
                 "bad_encoding", f"the body is not valid {self.name}: {error}"
             ) from error
         self.made += len(decoded)
-        if self.made > cap:
+        if self.made > cap and cap != self.may_stop_at:
             raise FetchError("too_large", f"the body has more than {cap} bytes after decoding")
         return decoded
 
@@ -260,10 +261,11 @@ class Decoder:
         return b""  # every coding gives at once whatever it can
 
 
-def decoder_for(content_encoding: str | None, *, max_body: int) -> Decoder:
+def decoder_for(content_encoding: str | None, *, max_body: int, beginning: bool = False) -> Decoder:
     """Return a decoder for a `Content-Encoding`, which lists codings in the order applied.
 
-    Raises `FetchError` with the reason `unsupported_encoding`.
+    With `beginning`, more than `max_body` bytes are no failure: it gives at least one more, and
+    is of no more use then. Raises `FetchError` with the reason `unsupported_encoding`.
     """
     listed = (content_encoding or "").lower().split(",")
     names = [name for part in listed if (name := part.strip())] or ["identity"]
@@ -272,7 +274,10 @@ def decoder_for(content_encoding: str | None, *, max_body: int) -> Decoder:
     for name in names:
         if name not in _CODINGS:
             raise FetchError("unsupported_encoding", f"{name[:40]!r} is not a known coding")
-    return Decoder([_Stage(name, _CODINGS[name]()) for name in reversed(names)], max_body)
+    stages = [_Stage(name, _CODINGS[name]()) for name in reversed(names)]
+    if beginning:
+        stages[-1].may_stop_at = max_body
+    return Decoder(stages, max_body)
 
 
 def decode_body(body: bytes, content_encoding: str | None, *, max_body: int) -> bytes:

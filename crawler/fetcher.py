@@ -1,7 +1,6 @@
 """The one guarded door to the network: seeds, links, redirects, robots.txt and user calls."""
 
 import asyncio
-import re
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +10,8 @@ from typing import Self
 import aiohttp
 from yarl import URL
 
-from crawler.decoding import ACCEPT_ENCODING, decoder_for
+from crawler.body import Bodies, off_the_clock
+from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.guard import AddressRefused, Guard
 from crawler.request import Request
@@ -20,6 +20,7 @@ from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.url import canonical, host_of, is_web, origin_of
+from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, fault_in, headers_of
 
 # Called before each redirect hop with the url left and the url to come: waits for the next
 # host's turn, and raises `DropRequest` when the page must not be fetched.
@@ -40,15 +41,12 @@ _ABOUT_BODY = frozenset(
         "content-location",
     }
 )
-_NO_BODY = (204, 304)
-# A byte of a header that is not UTF-8, as aiohttp gives it. Browsers ask for it as it is.
-_BYTE = re.compile("[\udc80-\udcff]")
 
 
 class Fetcher:
     """Fetches one request at a time for each of its callers, over shared connections.
 
-    Redirects are followed here, hop by hop; bodies are decoded here, within caps.
+    Redirects are followed here, hop by hop. `wire.py` has the connections, `body.py` the bodies.
     """
 
     def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
@@ -62,11 +60,13 @@ class Fetcher:
             "Accept-Encoding": ACCEPT_ENCODING,
             **settings.headers,
         }
+        self._bodies = Bodies(settings.max_body)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._resolver = Resolver(self._settings.connect_timeout)
-        connector = aiohttp.TCPConnector(
+        connector = WireConnector(
+            min_rate=self._settings.min_rate,
             limit=0,  # the semaphore and the hosts' gates bound what is in flight
             resolver=self._guard.resolver(self._resolver),
             socket_factory=self._guard.open,
@@ -80,8 +80,9 @@ class Fetcher:
             cookie_jar=aiohttp.DummyCookieJar(),
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            max_line_size=64 * 1024,
-            max_field_size=64 * 1024,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_LINE,
+            max_headers=MAX_HEADERS,
         )
         # aiohttp would send a GET again by itself when the server hangs up: a contact that no
         # delay, no count of attempts and no server's log would agree with. A test pins this.
@@ -101,8 +102,18 @@ class Fetcher:
                 await self._resolver.close()
                 self._session = None
 
-    async def fetch(self, request: Request, before_hop: HopPolicy | None = None) -> Response:
+    async def fetch(
+        self,
+        request: Request,
+        before_hop: HopPolicy | None = None,
+        *,
+        first: int | None = None,
+        max_redirects: int | None = None,
+    ) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
+
+        With `first`, a body of more bytes than that is no failure: its first ones are returned,
+        and the rest is not read. `max_redirects` stands in for the setting.
 
         Raises `FetchError` (with a reason) when no whole response could be had in time, and
         `DropRequest` when the guard or `before_hop` refuses a page.
@@ -111,24 +122,25 @@ class Fetcher:
         method, body = request.method, request.body
         headers = dict(request.headers)
         trail: list[str] = []
+        most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
         limit = self._throttle.gate(host_of(url)).timeout
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    response = await self._hop(request, method, url, headers, body)
+                    response = await self._hop(request, method, url, headers, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
                     trail.append(url)
-                    if len(trail) > self._settings.max_redirects:
+                    if len(trail) > most:
                         raise FetchError("too_many_redirects", f"{len(trail)} hops")
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
                         headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
-                        await _off_the_clock(deadline, before_hop(url, target))
+                        await off_the_clock(deadline, before_hop(url, target))
                     url = target
         except TimeoutError as error:
             raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
@@ -137,53 +149,44 @@ class Fetcher:
         return response
 
     async def _hop(
-        self, request: Request, method: str, url: str, headers: dict[str, str], body: bytes | None
+        self,
+        request: Request,
+        method: str,
+        url: str,
+        headers: dict[str, str],
+        body: bytes | None,
+        first: int | None,
+        deadline: asyncio.Timeout,
     ) -> Response:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
         self._guard.approach(url)
         started = time.perf_counter()
-        own = self._throttle.gate(host_of(url)).headers
+        sent = {**self._headers, **self._throttle.gate(host_of(url)).headers, **headers}
+        content = b""
         try:
             async with self._session.request(
                 method,
                 _as_written(url),
-                headers={**self._headers, **own, **headers},
+                headers=sent,
                 data=body,
                 allow_redirects=False,
             ) as answer:
                 request.phases.ttfb = time.perf_counter() - started
-                content = b"" if method == "HEAD" else await self._read(answer)
+                if answer.status in _REDIRECTS and "Location" in answer.headers:
+                    await self._bodies.skip(answer)
+                elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
+                    raise FetchError("bad_response", "a part of what was asked for", retryable=True)
+                else:
+                    content = await self._bodies.read(answer, first, deadline)
                 request.phases.body = time.perf_counter() - started - request.phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
                 raise  # the deadline's, told by `fetch`
             raise _explained(error) from error
         return Response(
-            url, status=answer.status, headers=answer.headers, body=content, request=request
+            url, status=answer.status, headers=headers_of(answer), body=content, request=request
         )
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
-        """Return the decoded body. Raises `FetchError` when it is too large, cut or garbled."""
-        if answer.status in _NO_BODY:
-            return b""
-        limit = self._settings.max_body
-        length = answer.content_length
-        if length is not None and length > limit:
-            raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
-        coding = answer.headers.get("Content-Encoding", "")
-        decoder = decoder_for(coding, max_body=limit) if coding else None
-        chunks: list[bytes] = []
-        size = 0
-        async for chunk in answer.content.iter_any():
-            part = decoder.feed(chunk) if decoder else chunk
-            size += len(part)
-            if size > limit:
-                raise FetchError("too_large", f"over {limit} bytes")
-            chunks.append(part)
-        if decoder:
-            chunks.append(decoder.finish())
-        return chunks[0] if len(chunks) == 1 else b"".join(chunks)
 
     def _redirect_target(self, response: Response, url: str) -> str | None:
         """Return the canonical url that a response redirects to, or None.
@@ -196,7 +199,7 @@ class Fetcher:
         if location is None:
             return None  # nothing to follow: its status speaks for itself
         try:
-            target = canonical(_BYTE.sub(_escaped, location), url)
+            target = canonical(location, url)
         except ValueError as error:
             raise FetchError("bad_redirect", str(error)) from error
         if not is_web(target):
@@ -215,19 +218,6 @@ def _as_written(url: str) -> URL:
     return wire
 
 
-def _escaped(byte: re.Match[str]) -> str:
-    return f"%{ord(byte[0]) - 0xDC00:02X}"
-
-
-async def _off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[None]) -> None:
-    """Await politeness without counting it against the fetch's deadline."""
-    loop = asyncio.get_running_loop()
-    left = (deadline.when() or loop.time()) - loop.time()
-    deadline.reschedule(None)
-    await wait
-    deadline.reschedule(loop.time() + left)
-
-
 def _method_after(
     status: int, method: str, body: bytes | None, headers: dict[str, str]
 ) -> tuple[str, bytes | None]:
@@ -244,7 +234,7 @@ def _method_after(
 
 def _explained(error: Exception) -> FetchError | DropRequest:
     """Return the reason code and the text for what went wrong on the wire."""
-    text = str(error) or type(error).__name__
+    text = " ".join(str(error).split()) or type(error).__name__
     match error:
         case aiohttp.ClientConnectorError(os_error=AddressRefused()):
             return DropRequest("private_address")
@@ -259,9 +249,11 @@ def _explained(error: Exception) -> FetchError | DropRequest:
         case aiohttp.ClientPayloadError():
             return FetchError("truncated", text, retryable=True)
         case aiohttp.ClientResponseError():
-            return FetchError("bad_response", text, retryable=True)
+            return FetchError("bad_response", fault_in(error.message), retryable=True)
         case aiohttp.InvalidURL():
             return FetchError("invalid_url", text)
+        case aiohttp.ServerDisconnectedError():
+            return FetchError("connection", "the server hung up", retryable=True)
         case aiohttp.ClientError() | OSError():
             return FetchError("connection", text, retryable=True)
         case _:

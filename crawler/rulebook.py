@@ -3,18 +3,29 @@
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from crawler.errors import DropRequest, FetchError
 from crawler.request import Request
 from crawler.response import Response
 from crawler.retrying import backoff_delay
-from crawler.robots import MAX_AGE, RobotsRules, rules_for_status
+from crawler.robots import ALLOW_ALL, MAX_AGE, MAX_BYTES, RobotsRules, rules_for_status
 from crawler.url import host_of
 
-Fetch = Callable[[Request], Awaitable[Response]]
 
+class Fetch(Protocol):
+    """`Fetcher.fetch`."""
+
+    async def __call__(
+        self, request: Request, /, *, first: int | None, max_redirects: int | None
+    ) -> Response: ...
+
+
+# RFC 9309, 2.3.1.2: at least five are followed, whatever the pages' limit is. Where more of them
+# or a bad one lead is nowhere, so there is no file.
+_REDIRECTS = 5
+_NO_FILE = frozenset({"too_many_redirects", "bad_redirect"})
 # After the last try for a robots.txt, its origin is left alone for this long (seconds).
 _REST = 300.0
 
@@ -80,10 +91,15 @@ class Rulebook:
         """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
         reason, retryable = "robots_unavailable", True
         try:
-            response = await self._fetch(Request(f"{origin}/robots.txt"))
+            # One byte more than counts, which tells where the last line of a larger one is cut.
+            response = await self._fetch(
+                Request(f"{origin}/robots.txt"), first=MAX_BYTES + 1, max_redirects=_REDIRECTS
+            )
         except DropRequest as error:
             return Verdict(None, time.time() + _REST, error.reason)
         except FetchError as error:
+            if error.reason in _NO_FILE:
+                return Verdict(ALLOW_ALL, time.time() + MAX_AGE)
             reason, retryable = error.reason, error.retryable
         else:
             rules = rules_for_status(response.status, response.body)

@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     connect_timeout: float = Field(
         10.0, gt=0, description="Seconds to look up a host's name, and to connect to it."
     )
+    min_rate: float = Field(
+        100.0, ge=0, description="Bytes per second that an answer must come at; 0 for any rate."
+    )
     retries: int = Field(3, ge=0, description="Further tries after one that failed.")
     backoff: float = Field(
         1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."

@@ -118,7 +118,7 @@ class Answers:
     def __init__(self) -> None:
         self.asked = 0
 
-    async def __call__(self, request: Request) -> Response:
+    async def __call__(self, request: Request, **limits: Any) -> Response:
         self.asked += 1
         return Response(request.url, body=b"User-agent: *\nDisallow: /x\n")
 

@@ -262,6 +262,26 @@ def test_a_small_page_may_shrink_as_far_as_it_likes() -> None:
     assert decode(wire, "gzip") == data
 
 
+@pytest.mark.parametrize("pieces", [1, 100, 10**6])
+@pytest.mark.parametrize("name", ENCODERS)
+def test_the_beginning_of_a_body_may_be_had_however_much_follows(name: str, pieces: int) -> None:
+    wire = ENCODERS[name](PAGE)
+    decoder = decoder_for(coding(name), max_body=1000, beginning=True)
+    found = b""
+    for at in range(0, len(wire), pieces):
+        found += decoder.feed(wire[at : at + pieces])
+        if len(found) > 1000:
+            break
+    assert found[:1001] == PAGE[:1001]
+
+
+def test_the_beginning_of_a_body_is_no_bomb_either() -> None:
+    bomb = gzip.compress(bytes(8 * RATIO_FREE))
+    decoder = decoder_for("gzip", max_body=6 * RATIO_FREE, beginning=True)
+    with pytest.raises(FetchError, match="too_large"):
+        decoder.feed(bomb)
+
+
 # ── what is offered to servers ──────────────────────────────────────────────────────────
 
 

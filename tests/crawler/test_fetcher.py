@@ -331,14 +331,32 @@ async def test_a_connection_is_used_again() -> None:
         assert server.connections == 1
 
 
-async def test_a_kept_connection_that_the_server_has_closed_is_worth_another_try() -> None:
-    """aiohttp would try again by itself, unseen by delays and by the count of attempts."""
-    async with serving({"/": ok(), "/bye": then_close(ok())}) as server, fetching() as fetcher:
+async def test_a_kept_connection_that_the_server_has_closed_is_not_used() -> None:
+    closed = asyncio.Event()
+
+    async def bye(_: Asked, writer: asyncio.StreamWriter) -> None:
+        writer.write(ok())
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async with serving({"/": ok(), "/bye": bye}) as server, fetching() as fetcher:
         await fetcher.fetch(Request(server.url("/bye")))
+        await closed.wait()
+        assert (await fetcher.fetch(Request(server.url()))).body == b"hello"
+    assert [asked.target for asked in server.asked] == ["/bye", "/"]
+
+
+async def test_a_server_that_hangs_up_on_a_kept_connection_is_worth_another_try() -> None:
+    """aiohttp would try again by itself, unseen by delays and by the count of attempts."""
+    answers: dict[str, Answer] = {"/": ok(), "/bye": then_close()}
+    async with serving(answers) as server, fetching() as fetcher:
+        await fetcher.fetch(Request(server.url()))
         with pytest.raises(FetchError) as caught:
-            await fetcher.fetch(Request(server.url()))
+            await fetcher.fetch(Request(server.url("/bye")))
         assert (caught.value.reason, caught.value.retryable) == ("connection", True)
         assert (await fetcher.fetch(Request(server.url()))).body == b"hello"
+    assert [asked.target for asked in server.asked] == ["/", "/bye", "/"]
 
 
 async def test_leaving_closes_the_connections() -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import time
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ class Host:
         self.open = asyncio.Event()
         self.open.set()
 
-    async def fetch(self, request: Request) -> Response:
+    async def fetch(self, request: Request, **limits: Any) -> Response:
         self.asked.append(request.url)
         await self.open.wait()
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
@@ -34,6 +35,11 @@ class Host:
         if isinstance(answer, bytes):
             return Response(request.url, body=answer)
         return Response(request.url, status=answer)
+
+    async def was_asked(self, times: int) -> None:
+        async with asyncio.timeout(20):
+            while len(self.asked) < times:
+                await asyncio.sleep(0)
 
     def book(self, *, retries: int = 3, backoff: float = 0.0) -> Rulebook:
         return Rulebook(self.fetch, "crawler/0.1", retries=retries, backoff=backoff)
@@ -66,8 +72,7 @@ async def test_many_askers_at_once_cause_one_fetch() -> None:
     host.open.clear()
     book = host.book()
     askers = [asyncio.create_task(book.learn(ORIGIN)) for _ in range(20)]
-    while not host.asked:
-        await asyncio.sleep(0)
+    await host.was_asked(1)
     host.open.set()
     verdicts = await asyncio.gather(*askers)
     assert len(host.asked) == 1
@@ -79,11 +84,9 @@ async def test_when_the_asker_is_cancelled_the_next_one_asks() -> None:
     host.open.clear()
     book = host.book()
     askers = [asyncio.create_task(book.learn(ORIGIN)) for _ in range(3)]
-    while not host.asked:
-        await asyncio.sleep(0)
+    await host.was_asked(1)
     askers[0].cancel()
-    while len(host.asked) < 2:
-        await asyncio.sleep(0)
+    await host.was_asked(2)
     host.open.set()
     assert (await askers[1]) is (await askers[2])
     with pytest.raises(asyncio.CancelledError):
@@ -95,9 +98,9 @@ async def test_an_origin_that_does_not_answer_waits_for_no_other() -> None:
     slow, quick = Host(CLOSED), Host(404)
     slow.open.clear()
 
-    async def fetch(request: Request) -> Response:
+    async def fetch(request: Request, **limits: Any) -> Response:
         host = slow if request.url.startswith(ORIGIN) else quick
-        return await host.fetch(request)
+        return await host.fetch(request, **limits)
 
     book = Rulebook(fetch, "crawler", retries=0, backoff=0)
     waiting = asyncio.create_task(book.learn(ORIGIN))

@@ -86,7 +86,7 @@ class Crawl:
         self.peak: Counter[str] = Counter()  # of the scheduler's statistics
         self.committed: list[Visit] = []
 
-        async def fetch(request: Request) -> Response:
+        async def fetch(request: Request, **limits: Any) -> Response:
             self.robots_asked.append(request.url)
             assert robots is not None
             return await robots(request)

@@ -1,0 +1,105 @@
+"""The body of a response, read and decoded within limits: its own, and those of all together."""
+
+import asyncio
+from collections.abc import Awaitable, Iterable
+
+import aiohttp
+
+from crawler.decoding import Decoder, decoder_for
+from crawler.errors import FetchError
+
+# A body of more than this is read on only when it has one of a few places, so that what is
+# held of large bodies is bounded, however many are being fetched.
+LARGE = 1 << 20
+LARGE_AT_ONCE = 4
+# Wire bytes that are decoded without a pause. The costliest there are, zstd frames of 9 bytes,
+# take 30 ms.
+_PIECE = 16 * 1024
+# A redirect's body is of no use, but reading what little it has keeps the connection.
+_REST_BYTES = 16 * 1024
+_REST_SECONDS = 0.5
+
+_NO_BODY = (204, 304)
+
+
+class Bodies:
+    """Reads bodies of up to `max_body` bytes, decoded."""
+
+    def __init__(self, max_body: int) -> None:
+        self._limit = max_body
+        self._places = asyncio.Semaphore(LARGE_AT_ONCE)
+
+    async def read(
+        self, answer: aiohttp.ClientResponse, first: int | None, deadline: asyncio.Timeout
+    ) -> bytes:
+        """Return the decoded body; of a larger one its `first` bytes, if that is given.
+
+        Raises `FetchError` when it is too large, cut or garbled. The caller's `deadline` stands
+        still while a large body waits for its place: that is no fault of the server's.
+        """
+        if answer.status in _NO_BODY or answer.method == "HEAD":
+            return b""
+        limit = self._limit if first is None else first
+        length = answer.content_length
+        if first is None and length is not None and length > limit:
+            raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
+        decoder = None
+        if "Content-Encoding" in answer.headers:
+            codings = ", ".join(answer.headers.getall("Content-Encoding"))
+            decoder = decoder_for(codings, max_body=limit, beginning=first is not None)
+        parts: list[bytes] = []
+        size = 0
+        has_place = False
+        try:
+            while chunk := await answer.content.readany():
+                for part in _parts(chunk, decoder):
+                    parts.append(part)
+                    size += len(part)
+                    if size > limit:
+                        if first is None:
+                            raise FetchError("too_large", f"over {limit} bytes")
+                        answer.close()  # the server may have more to say for ever
+                        return b"".join(parts)[:limit]
+                    if size > LARGE and not has_place:
+                        await off_the_clock(deadline, self._places.acquire())
+                        has_place = True
+                    elif decoder is not None and len(chunk) > _PIECE:
+                        await asyncio.sleep(0)
+            if decoder is not None:
+                parts.append(decoder.finish())
+            return parts[0] if len(parts) == 1 else b"".join(parts)
+        finally:
+            if has_place:
+                self._places.release()
+
+    async def skip(self, answer: aiohttp.ClientResponse) -> None:
+        """Read a body that nobody wants, if it is short; else give up the connection."""
+        if answer.content.is_eof():
+            return
+        size = answer.content_length or 0
+        try:
+            async with asyncio.timeout(_REST_SECONDS):
+                while size <= _REST_BYTES and (chunk := await answer.content.readany()):
+                    size += len(chunk)
+        except (TimeoutError, aiohttp.ClientError, FetchError):
+            pass  # whatever is wrong with it, it is not missed
+        if not answer.content.is_eof():
+            answer.close()
+
+
+async def off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[object]) -> None:
+    """Await `wait` without counting it against a deadline."""
+    loop = asyncio.get_running_loop()
+    left = (deadline.when() or loop.time()) - loop.time()
+    deadline.reschedule(None)
+    await wait
+    deadline.reschedule(loop.time() + left)
+
+
+def _parts(chunk: bytes, decoder: Decoder | None) -> Iterable[bytes]:
+    """Yield what a chunk adds to the body."""
+    if decoder is None:
+        return (chunk,)
+    if len(chunk) <= _PIECE:
+        return (decoder.feed(chunk),)
+    return (decoder.feed(chunk[at : at + _PIECE]) for at in range(0, len(chunk), _PIECE))

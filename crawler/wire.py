@@ -1,0 +1,328 @@
+"""Connections that take nothing for a page but a whole answer to what was asked.
+
+aiohttp's client protocol trusts the server in places where a crawler must not. What is private
+in aiohttp and relied on here is pinned by `tests/crawler/test_wire.py`.
+"""
+
+import asyncio
+import functools
+import re
+import select
+import ssl
+from typing import Any
+
+import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
+from aiohttp.streams import StreamReader
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from crawler.errors import FetchError
+
+MAX_HEAD = 256 * 1024  # bytes of status line and headers, interim responses included; as Chrome
+MAX_HEADERS = 256
+MAX_LINE = 64 * 1024
+MAX_INTERIM = 20  # responses of 1xx before the real one; servers send one or two
+RATE_WINDOW = 10.0  # seconds over which the rate of an answer is measured
+# Bytes of chunked framing (sizes, extensions, trailers) that are borne with: some, and some for
+# each byte of the body. A chunk of one byte has 5.
+_OVERHEAD_FREE = 16 * 1024
+_OVERHEAD_PER_BYTE = 16
+# A byte of a header that is not UTF-8, as aiohttp gives it.
+_BYTE = re.compile("[\udc80-\udcff]")
+_LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
+
+
+class Wire(ResponseHandler):
+    """One connection to a server; aiohttp's pool keeps it between requests.
+
+    What it adds: an answer is `truncated` unless its end is certain, `bad_response` when where
+    it ends is open to interpretation, and `timeout` when it comes at less than `min_rate` bytes
+    per second. Bytes that answer no request end the connection.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, *, min_rate: float) -> None:
+        super().__init__(loop)
+        self._least = min_rate * RATE_WINDOW  # bytes that must come in a window
+        self._asking = False  # a request is out, and its answer not complete
+        self._answered = False  # the head of its answer has come
+        self._body: StreamReader | None = None
+        self._chunked = False
+        self._head_size = 0
+        self._last = b""  # bytes of the head, which its end may have begun with
+        self._interim = 0
+        self._received = 0  # bytes of this answer
+        self._used = False  # it has answered before
+        self._ended_well = False  # the server said that it would send no more
+        self._poll: select.poll | None = None
+        self._watch: asyncio.TimerHandle | None = None
+        self._window_began = 0.0
+        self._window_received = 0
+        self._was_paused = False
+
+    # ── between requests ────────────────────────────────────────────────────────────────
+
+    def is_connected(self) -> bool:
+        """Whether the connection can be used; a kept one also must have nothing to read.
+
+        What a kept connection has to say can only be its end, or an answer to no request of
+        ours, which would be taken for the answer to the next one.
+        """
+        if not super().is_connected():
+            return False
+        return self._asking or not self._used or not self._has_news()
+
+    def _has_news(self) -> bool:
+        if self._poll is None:
+            assert self.transport is not None
+            self._poll = select.poll()
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
+        return bool(self._poll.poll(0))
+
+    def set_response_params(self, **params: Any) -> None:
+        """Make ready for the answer to a request that is about to be sent."""
+        self._asking = True
+        self._answered = self._chunked = False
+        self._body = None
+        self._last = b""
+        self._head_size = self._interim = self._received = 0
+        super().set_response_params(**params)
+
+    # ── an answer ───────────────────────────────────────────────────────────────────────
+
+    def data_received(self, data: bytes) -> None:
+        """Take up what came from the server."""
+        if not self._asking:
+            if data:
+                self._hang_up()
+        elif not data:  # reading goes on after a pause, with what aiohttp has held back
+            self._take(data)
+        else:
+            if not self._received:
+                self._open_window()
+            self._received += len(data)
+            if not self._answered:
+                data = self._take_head(data)
+            if data:
+                self._take(data)
+            if self._chunked and self._asking and not self._reading_paused:
+                self._check_overhead()
+
+    def _take_head(self, data: bytes) -> bytes:
+        """Give the head of the answer to the parser, and return what follows it.
+
+        By itself, because the parser forgets an answer when what comes after it in the same
+        packet is no HTTP; whether a page is whole must not hang on how packets are cut.
+        """
+        while data and not self._answered and self._exception is None:
+            seen = self._last + data
+            end = seen.find(b"\r\n\r\n")
+            size = end + 4 - len(self._last) if end >= 0 else len(data)
+            self._last = b"" if end >= 0 else seen[-3:]
+            self._head_size += size
+            self._take(data[:size])
+            data = data[size:]
+        if not self._answered and self._head_size > MAX_HEAD:
+            self._fail("bad_response", f"a head of more than {MAX_HEAD} bytes")
+        return data
+
+    def _take(self, data: bytes) -> None:
+        if not self._asking and data:  # bytes after an answer that has no body
+            self._hang_up()
+            return
+        asking = self._asking
+        super().data_received(data)
+        if self._exception is not None:
+            # Without this, whoever reads the body waits for ever for the rest of it.
+            self._fail_body(_unreadable(self._exception))
+        elif asking and not self._asking and self._parser is not None and self._begins_another():
+            self._hang_up()
+
+    def feed_data(self, data: tuple[RawResponseMessage, StreamReader], size: int = 0) -> None:
+        """Take up the head of a response, from aiohttp's parser."""
+        message, body = data
+        if self._exception is not None:
+            return
+        if self._answered:
+            self._hang_up()  # that was the answer to another request, and there is none
+            return
+        if 100 <= message.code < 200 and message.code != 101:
+            self._interim += 1
+            if self._interim > MAX_INTERIM:
+                self._fail("bad_response", f"more than {MAX_INTERIM} responses of 1xx")
+                return
+        elif fault := _fault_of(message):
+            self._fail("bad_response", fault)
+            return
+        else:
+            self._answered = True
+            self._chunked = bool(message.chunked)
+            if body.is_eof():
+                self._complete()
+            else:
+                self._body = body
+                body.on_eof(self._complete)
+        super().feed_data(data, size)
+
+    def _complete(self) -> None:
+        self._asking = False
+        self._used = True
+
+    def _begins_another(self) -> bool:
+        """Say whether bytes after the answer have been taken for the beginning of another."""
+        try:
+            # None, but for a message that has begun: then what is known of it.
+            return self._parser.feed_eof() is not None  # type: ignore[union-attr]
+        except Exception:  # noqa: BLE001 - whatever is wrong with what came unasked
+            return True
+
+    def _check_overhead(self) -> None:
+        assert self._body is not None
+        body = self._body.total_bytes
+        if self._received - self._head_size - body > _OVERHEAD_FREE + _OVERHEAD_PER_BYTE * body:
+            self._fail("bad_response", "more framing than content")
+
+    # ── the end ─────────────────────────────────────────────────────────────────────────
+
+    def eof_received(self) -> None:
+        """Note that the server has ended the connection, and did not merely lose it.
+
+        With TLS that takes a `close_notify` (RFC 8446, 6.1; RFC 9112, 9.8): a bare FIN can be
+        anybody's. asyncio and uvloop report both alike, but the TLS object knows: read at the
+        end, it is at its end after the one, and waits for more after the other.
+        """
+        transport = self.transport
+        session = transport.get_extra_info("ssl_object") if transport is not None else None
+        try:
+            self._ended_well = session is None or session.read(1) == b""
+        except ssl.SSLError:
+            self._ended_well = False
+        super().eof_received()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End the answer: a body without a length is whole only if the server ended it."""
+        if self._watch is not None:
+            self._watch.cancel()
+            self._watch = None
+        if not self._ended_well:
+            why = str(exc or "the connection ended without notice")
+            self._fail_body(FetchError("truncated", why, retryable=True))
+        super().connection_lost(exc)
+
+    def _fail(self, reason: str, detail: str) -> None:
+        """End the answer as a failure, and the connection with it."""
+        error = FetchError(reason, detail, retryable=True)
+        self.set_exception(error)
+        self._fail_body(error)
+        transport = self.transport
+        if transport is not None:
+            transport.abort()
+
+    def _fail_body(self, error: FetchError) -> None:
+        body = self._body
+        if body is not None and not body.is_eof() and body.exception() is None:
+            body.set_exception(error)
+
+    def _hang_up(self) -> None:
+        self.force_close()
+        self.abort()
+
+    # ── the rate ────────────────────────────────────────────────────────────────────────
+
+    def pause_reading(self) -> None:
+        """Stop reading, because nobody takes what comes: no fault of the server's."""
+        self._was_paused = True
+        super().pause_reading()
+
+    def _open_window(self) -> None:
+        """Measure from here: from the first byte, for a server may think as long as it likes."""
+        if self._least:
+            self._window_began = self._loop.time()
+            self._window_received = 0
+            self._was_paused = False
+            if self._watch is None:  # one timer for all answers that come in a window
+                self._watch = self._loop.call_later(RATE_WINDOW, self._judge_rate)
+
+    def _judge_rate(self) -> None:
+        self._watch = None
+        if not self._asking or not self._received:
+            return
+        now = self._loop.time()
+        late = now - self._window_began - RATE_WINDOW
+        if late >= 0:
+            slow = self._received - self._window_received < self._least
+            if slow and late < _LATE and not self._was_paused:
+                rate = self._least / RATE_WINDOW
+                self._fail("timeout", f"less than {rate:g} bytes per second")
+                return
+            self._was_paused = self._reading_paused
+            self._window_began, self._window_received = now, self._received
+        self._watch = self._loop.call_at(self._window_began + RATE_WINDOW, self._judge_rate)
+
+
+class WireConnector(aiohttp.TCPConnector):
+    """aiohttp's pool of connections, of `Wire`s, with TLS 1.2 or later, verified."""
+
+    def __init__(self, *, min_rate: float, **options: Any) -> None:
+        super().__init__(ssl=tls_context(), **options)
+        self._factory = functools.partial(Wire, loop=self._loop, min_rate=min_rate)  # type: ignore[assignment]
+
+
+def tls_context() -> ssl.SSLContext:
+    """Return a client's side of TLS that trusts the system's authorities.
+
+    `SSL_CERT_FILE` and `SSL_CERT_DIR` in the environment name others, as OpenSSL has it.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def headers_of(answer: aiohttp.ClientResponse) -> CIMultiDictProxy[str]:
+    """Return the headers as text: UTF-8, or else Latin-1, in which every byte is a character.
+
+    aiohttp leaves lone surrogates where it is not UTF-8, and no file or database takes those.
+    In a `Location` they are escaped: browsers ask for such bytes as they are.
+    """
+    headers = answer.headers
+    if all(map(str.isascii, headers.values())):
+        return headers
+    return CIMultiDictProxy(CIMultiDict((k, _text(k, value)) for k, value in headers.items()))
+
+
+def _text(name: str, value: str) -> str:
+    if not _BYTE.search(value):
+        return value
+    if name.lower() == "location":
+        return _BYTE.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", value)
+    return value.encode("utf-8", "surrogateescape").decode("latin-1")
+
+
+def fault_in(message: str) -> str:
+    """Return what is wrong in one line, from a message of aiohttp's parser, which has several."""
+    return " ".join(message.partition("\n\n")[0].split()).rstrip(":")
+
+
+def _fault_of(message: RawResponseMessage) -> str:
+    """Return what is wrong with a response's head, "" for nothing.
+
+    What the parser itself refuses does not come here: lengths that are no number, or two, or
+    with a transfer coding; names with odd characters; bare CR; NUL.
+    """
+    if message.code < 200:
+        return f"nobody asked for status {message.code}"
+    if message.version not in (HttpVersion10, HttpVersion11):
+        return "not HTTP/1"
+    if "Transfer-Encoding" in message.headers:
+        codings = message.headers.getall("Transfer-Encoding")
+        # RFC 9112, 6.1 and 6.3: with any other, or in HTTP/1.0, the end of the body is a guess.
+        if message.version == HttpVersion10 or [one.lower() for one in codings] != ["chunked"]:
+            return f"Transfer-Encoding is {', '.join(codings)[:40]!r}"
+    return ""
+
+
+def _unreadable(error: BaseException) -> FetchError:
+    if isinstance(error, FetchError):
+        return error
+    return FetchError("bad_response", fault_in(getattr(error, "message", "")), retryable=True)
