@@ -130,6 +130,11 @@ def test_a_path_that_repeats_nothing_is_no_loop(words):
     assert not NOW.catch(f"{SITE}/{'/'.join(words)}/")
 
 
+def test_a_path_of_many_words_is_no_work():
+    words = [str(number) for number in range(100_000)] + ["0", "1", "2"]
+    assert not NOW.catch(f"{SITE}/{'/'.join(words)}/")  # or this test would take minutes
+
+
 @given(st.text(string.printable, max_size=300))
 def test_any_text_has_an_answer(text):
     assert NOW.catch(f"{SITE}/{text}") in (True, False)

@@ -145,6 +145,7 @@ CASES = (
         "done",
         settings={"max_pages_per_host": 5},
         check=_quota,
+        heavy=True,  # without its limit it never ends
     ),
     Case(
         "a counter that never stops, with a limit of depth",
@@ -152,6 +153,7 @@ CASES = (
         "done",
         settings={"max_depth": 7},
         check=_ends("max_depth", most=8),
+        heavy=True,
     ),
     Case(
         "a start URL may be where no link may lead",
