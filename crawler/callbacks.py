@@ -13,8 +13,8 @@ from pydantic import BaseModel
 from crawler.request import Request
 from crawler.spider import Spider
 
-# After so many results of a plain generator, the other coroutines get their turn.
-PAUSE_EVERY = 100
+# After so long (seconds) in a generator that never waits, the other coroutines get their turn.
+_TURN = 0.01
 # What a callback gets to clean up after it was cancelled (seconds), before it is left behind.
 _LAST_WORDS = 1.0
 
@@ -99,26 +99,30 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) 
     if result is None or isinstance(result, Request | BaseModel | dict):
         take(result)
         return
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout
-    for number, output in enumerate(result, 1):
+    clock = asyncio.get_running_loop().time
+    resumed = clock()
+    deadline = resumed + timeout
+    for output in result:
         take(output)
-        if loop.time() > deadline:
+        now = clock()
+        if now > deadline:
             raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
-        if not number % PAUSE_EVERY:
+        if now - resumed > _TURN:
             await asyncio.sleep(0)
+            resumed = clock()
 
 
 async def _take_async(result: Any, take: Callable[[Any], None]) -> None:
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterator):
-        number = 0
+        clock = asyncio.get_running_loop().time
+        resumed = clock()
         async for output in result:
             take(output)
-            number += 1
-            if not number % PAUSE_EVERY:
+            if clock() - resumed > _TURN:
                 await asyncio.sleep(0)  # an async generator need not ever wait for anything
+                resumed = clock()
     else:
         await _take_plain(result, take, float("inf"))
 

@@ -6,6 +6,7 @@
     │   └── SpiderError       no such spider, or one that cannot be loaded
     ├── FetchError            a request that got no usable response; carries a reason code
     ├── InvalidUrl            a request's url is none (also a ValueError)
+    ├── ParseBudgetError      a page that would cost too much to parse
     ├── RetryLater            not a failure yet: try this request again after a while
     ├── DropRequest           a middleware's way to skip a request, with a reason code
     └── KnownPage             a redirect leads to a page that another request stands for
@@ -37,17 +38,43 @@ class FetchError(CrawlerError):
     """A request that got no usable response.
 
     `reason` is the short code that ends up in the frontier (`timeout`, `connection`, ...).
-    `retryable` says whether another try may help; the retry middleware decides.
+    `retryable` says whether another try may help, and `after` how many seconds that has to wait
+    at least; the retry middleware decides. `connecting` says that it was a connection that did
+    not come in time.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        *,
+        retryable: bool = False,
+        after: float = 0.0,
+        connecting: bool = False,
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.retryable = retryable
+        self.after = after
+        self.connecting = connecting
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether no connection with the host could be had, or it broke."""
+        return self.connecting or self.reason in ("connection", "dns", "tls")
 
 
 class InvalidUrl(CrawlerError, ValueError):
     """A request's url is not one."""
+
+
+class ParseBudgetError(CrawlerError):
+    """A page that would take too long, or too much memory, to parse: it was not.
+
+    Out of a callback, it makes the page `failed` with the reason `parse_budget`.
+    """
+
+    reason = "parse_budget"
 
 
 class RetryLater(CrawlerError):

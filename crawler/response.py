@@ -1,6 +1,7 @@
 """What came back, after redirects and decoding."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -10,11 +11,23 @@ from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
 from crawler.links import href_of, hrefs, is_nofollow
+from crawler.markup import parse
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
 from crawler.url import canonical, join
 
 _MARKUP = ("html", "xml")
+# How files begin that are no markup, whatever their Content-Type says (as in the MIME Sniffing
+# standard, sections 6 and 7; only what no text begins with).
+_NO_MARKUP = re.compile(
+    rb"%PDF-|%!PS-Adobe-|\x89PNG\r\n\x1a\n|\xff\xd8\xff|GIF8[79]a|\x00\x00[\x01\x02]\x00"
+    rb"|RIFF.{4}(?:WEBP|WAVE|AVI )|OggS\x00|ID3[\x02-\x04]|\x1aE\xdf\xa3|.{4}ftyp|wOF[F2]"
+    rb"|\x1f\x8b\x08|PK(?:\x03\x04|\x05\x06)|Rar!\x1a\x07|7z\xbc\xaf'\x1c|BZh[1-9]1AY&SY"
+    rb"|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|\x7fELF|SQLite format 3\x00",
+    re.DOTALL,
+)
+# What `<base href>` may not be (HTML standard section 4.2.3).
+_NO_BASE = ("data:", "javascript:")
 
 
 class Response:
@@ -97,15 +110,23 @@ class Response:
 
     @cached_property
     def is_markup(self) -> bool:
-        """Whether this is a page with elements to select: HTML or XML."""
+        """Whether this is a page with elements to select: HTML or XML.
+
+        The Content-Type says so; but what begins as a PDF, an image or an archive is none.
+        """
+        if _NO_MARKUP.match(self.body):
+            return False
         if self.content_type:
             return any(kind in self.content_type for kind in _MARKUP)
         return self.body.lstrip()[:1] == b"<"
 
     @cached_property
     def tree(self) -> LexborHTMLParser:
-        """The selectolax parser itself; of an empty page when this is not HTML or XML."""
-        return LexborHTMLParser(self.text if self.is_markup else "")
+        """The selectolax parser itself; of an empty page when this is not HTML or XML.
+
+        Raises `ParseBudgetError` for a page that would cost too much to parse.
+        """
+        return parse(self.text if self.is_markup else "")
 
     @cached_property
     def selector(self) -> Selector:
@@ -127,15 +148,20 @@ class Response:
 
     @cached_property
     def base_url(self) -> str:
-        """The url that links are relative to: the first `<base href>`, else the page's own."""
+        """The url that links are relative to: the first `<base href>`, else the page's own.
+
+        A base that is a `data:` or `javascript:` url does not count, nor does a second one.
+        """
         if self.is_markup and b"<base" in self.body.lower():
             base = self.tree.css_first("base[href]")
             href = base.attributes.get("href") if base else None
             if href:
                 try:
-                    return join(self.url, href)
+                    url = join(self.url, href)
                 except ValueError:
-                    pass  # an impossible base is ignored, as browsers do
+                    return self.url  # an impossible base is ignored, as browsers do
+                if not url.startswith(_NO_BASE):
+                    return url
         return self.url
 
     def urljoin(self, url: str) -> str:

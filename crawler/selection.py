@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.css import read_query
+from crawler.markup import parse
 from crawler.matching import select
 
 if TYPE_CHECKING:
@@ -46,7 +47,7 @@ class _Page:
 
     def root(self) -> LexborNode:
         if self._tree is None:
-            self._tree = LexborHTMLParser(self._text or "")
+            self._tree = parse(self._text or "")
         root = self._tree.root
         if root is None:
             raise ValueError("a selection needs a document; this tree has none")

@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     delay: float = Field(0.0, ge=0, description="Seconds between two contacts with one host.")
     adaptive: bool = Field(
         True,
-        description="Fewer fetches at once on a host that answers 429, 503 or not in time.",
+        description="Fewer fetches at once on a host that slows down, refuses, or times out.",
+    )
+    breaker: int = Field(
+        10, ge=0, description="Connection failures in a row after which a host rests; 0: never."
     )
     robots: bool = Field(True, description="Obey robots.txt, its Crawl-delay included.")
     user_agent: str = Field(
@@ -75,6 +78,7 @@ class Settings(BaseSettings):
     backoff: float = Field(
         1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."
     )
+    cookies: bool = Field(True, description="Keep the cookies that servers set, and send them.")
     max_redirects: int = Field(10, ge=0, description="Redirects followed for one request.")
     robots_meta: bool = Field(
         False,
@@ -105,6 +109,11 @@ class Settings(BaseSettings):
     )
     max_results: int = Field(
         100_000, ge=1, description="Items and requests of one page; a page with more fails."
+    )
+    parse_budget: float = Field(
+        1.0,
+        gt=0,
+        description="What a page may cost to parse: about a second, or 400,000 elements, each.",
     )
     callback_timeout: float = Field(
         300.0, gt=0, description="Seconds for a callback; a page that takes longer fails."

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from typing import Any
 
 from pydantic import BaseModel
@@ -19,7 +20,7 @@ from crawler.callbacks import (
 )
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
+from crawler.errors import DropRequest, FetchError, KnownPage, ParseBudgetError, RetryLater
 from crawler.harvest import Harvest
 from crawler.lanes import FetchJob, Job, RobotsJob
 from crawler.links import Discovery
@@ -32,9 +33,15 @@ from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.traps import content_of
 from crawler.url import redact
+from storage import StoreError
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
+
+# Of pages with larger bodies (bytes), so many are with their callbacks at once: text and tree of
+# one take up to 20 times its size.
+_LARGE_PAGE = 1 << 19
+_LARGE_AT_ONCE = 2
 
 
 class Worker:
@@ -59,6 +66,7 @@ class Worker:
         self._settings = settings
         self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
         self._discovery = discovery
+        self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
         # The second name is Scrapy's.
         older = getattr(spider, "handle_httpstatus_list", ())
         self._handled = frozenset((*spider.handle_status, *older))
@@ -130,7 +138,6 @@ class Worker:
         try:
             response = await self._handler(request)
         except RetryLater as later:
-            contact.failed(later)
             visit.state, visit.reason, visit.status = "queued", later.reason, later.status
             visit.not_before = time.time() + later.delay
             return None
@@ -142,9 +149,10 @@ class Worker:
             visit.alias, visit.unread = self._page_of(known.url), True
             return None
         except FetchError as error:
-            contact.failed(error)
             visit.reason, visit.error = error.reason, str(error)
             return Failure(request, error.reason, error)
+        except StoreError:
+            raise  # of the look-up before a redirect, and no middleware's: it ends the run
         except BaseException as error:
             if not is_of_user_code(error):
                 raise
@@ -156,7 +164,6 @@ class Worker:
             VISITING.reset(visiting)
         if response.request.id != request.id:
             response.request = request  # a middleware answered by itself
-        contact.went_well((request.phases.ttfb or 0.0) + (request.phases.body or 0.0))
         visit.status, visit.size = response.status, len(response.body)
         if not (response.ok or self._is_handled(request, response.status)):
             visit.reason = f"http_{response.status}"
@@ -171,14 +178,16 @@ class Worker:
     async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
         request = response.request
         callback = callback_of(self._spider, request.callback)
-        started = time.perf_counter()
         nofollow = False
         if self._settings.robots_meta:
             response.heeds_nofollow = True
             nofollow = forbids_following(response, self._settings.agent)
         harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
-        await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
-        request.phases.parse = time.perf_counter() - started
+        place = self._large_pages if len(response.body) > _LARGE_PAGE else nullcontext()
+        async with place:
+            started = time.perf_counter()
+            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
+            request.phases.parse = time.perf_counter() - started
         visit.state, visit.reason = "done", None
         visit.canonical_url = canonical_of(response)
         if self._settings.traps and not request.dont_filter:
@@ -217,8 +226,11 @@ class Worker:
     def _spider_error(self, visit: Visit, error: BaseException, url: str) -> None:
         """The page fails as a whole: none of its items and links are kept."""
         visit.state = "failed"
-        visit.reason = error.reason if isinstance(error, CallbackError) else "spider_error"
-        visit.error = trace_of(error)
+        visit.reason, visit.error = "spider_error", trace_of(error)
+        if isinstance(error, CallbackError):
+            visit.reason = error.reason
+        elif isinstance(error, ParseBudgetError):
+            visit.reason, visit.error = error.reason, str(error)  # wherever it was raised
         visit.items, visit.requests = [], []
         log.error(visit.reason, url=url, error=name_of(error))
 

@@ -528,3 +528,46 @@ async def test_a_redirect_to_a_page_that_failed_before_gives_its_items(crawl, ro
     async with serve(pages) as site:
         await crawl(reader(site.url, of=Follower), concurrency=1)
         assert rows("SELECT count(*) FROM seen WHERE url = ?", f"{site.url}page") == [1]
+
+
+# ── what lies about itself ──────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"%PDF-1.7",
+        b"\x89PNG\r\n\x1a\n",
+        b"\xff\xd8\xff\xe0",
+        b"GIF89a",
+        b"RIFF\x00\x00\x00\x00WEBP",
+        b"\x00\x00\x00\x18ftypmp42",
+        b"PK\x03\x04",
+        b"\x1f\x8b\x08",
+    ],
+)
+def test_what_begins_as_another_kind_of_file_has_no_elements(beginning):
+    response = page(beginning + b"<a href=/x>x</a>")
+    assert response.css("a") == []
+    assert list(response.follow_all("a")) == []
+
+
+@pytest.mark.parametrize("text", ["RIFF is a format", "ID3 is a tag", "BZh", "PK", "%PDF", "BM"])
+def test_a_page_that_begins_with_a_like_word_is_a_page(text):
+    assert page(f"{text}<a href=/x>x</a>").css("a").attrib == {"href": "/x"}
+
+
+@pytest.mark.parametrize(
+    ("markup", "base"),
+    [
+        ("<base href=javascript:alert(1)>", "http://a.example/dir/page"),
+        ("<base href='JavaScript:alert(1)'>", "http://a.example/dir/page"),
+        ("<base href='data:text/html,x'>", "http://a.example/dir/page"),
+        ("<base href=javascript:1><base href=/second/>", "http://a.example/dir/page"),
+        ("<base><base href=/second/>", "http://a.example/second/"),
+        ("<base href=/first/><base href=/second/>", "http://a.example/first/"),
+        ("<BASE HREF=//b.example/>", "http://b.example/"),
+    ],
+)
+def test_links_are_relative_to_the_first_base_that_may_be_one(markup, base):
+    assert page(markup).base_url == base

@@ -368,27 +368,37 @@ async def test_a_page_with_too_many_results_fails(
     assert_only_the_bad_page_failed(rows, "too_many_results")
 
 
-async def test_an_async_generator_that_never_waits_lets_others_work_meanwhile(
-    db: Path, rows: Rows
+async def count_turns(turns: list[int]) -> None:
+    while True:
+        turns.append(1)
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("asynchronous", [False, True])
+async def test_a_generator_that_never_waits_lets_others_work_meanwhile(
+    asynchronous: bool, db: Path, rows: Rows
 ) -> None:
-    turns = 0
+    turns: list[int] = []
+
+    def work() -> Iterator[None]:
+        task = asyncio.get_running_loop().create_task(count_turns(turns))
+        for _ in range(50):
+            time.sleep(0.004)  # it computes
+            yield None
+        task.cancel()
 
     class Greedy(Good):
         async def bad(self, response: Response) -> Any:
-            async def count() -> None:
-                nonlocal turns
-                while True:
-                    turns += 1
-                    await asyncio.sleep(0)
+            for nothing in work():
+                yield nothing
 
-            task = asyncio.create_task(count())
-            for _ in range(1000):
-                yield None
-            task.cancel()
+    class GreedyAndPlain(Good):
+        def bad(self, response: Response) -> Any:
+            return work()
 
-    assert (await run(db, Greedy)).finish == "finished"
+    assert (await run(db, Greedy if asynchronous else GreedyAndPlain)).finish == "finished"
     assert states(rows)[BAD] == ("done", None)
-    assert turns >= 9
+    assert len(turns) >= 9
 
 
 # ── blocking the loop ───────────────────────────────────────────────────────────────────────

@@ -7,12 +7,16 @@ from tests.hostile.case import Case
 # A file of cases for each kind.
 KINDS = (
     "codings",
+    "cookies",
     "dns",
     "framing",
+    "html",
+    "manners",
     "private",
     "redirects",
     "robots",
     "tcp",
+    "text",
     "traps",
 )
 CASES: list[Case] = [
