@@ -13,7 +13,6 @@ from crawler.fetcher import Fetcher
 from crawler.middleware import Handler, Middleware, compose
 from crawler.request import Request, identify
 from crawler.response import Response
-from crawler.url import fingerprint
 
 # Whether another request than the one of that id stands for the page of a fingerprint.
 Stands = Callable[[int, int], Awaitable[bool]]
@@ -82,8 +81,10 @@ class Door:
     async def _refuse_known(self, request: Request, target: str) -> None:
         """Raise `KnownPage` when the crawl has visited the page of a redirect, or will."""
         once = request.id and request.method == "GET" and not request.dont_filter
-        if once and await self._stands(fingerprint("GET", target), request.id):
-            raise KnownPage(target)
+        if once:
+            page = self._courtesy.discovery.identify(target)[2]
+            if await self._stands(page, request.id):
+                raise KnownPage(target)
 
     async def fetch_now(self, request: Request) -> Response:
         """`Spider.fetch`: the same way, for a caller that waits. So here a retry does sleep."""

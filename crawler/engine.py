@@ -267,7 +267,7 @@ class _House:
         self._stop = stop
         self._max_items = _total(settings.max_items, run.base_items)
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
-        self._discovery = Discovery(settings.max_depth)
+        self._discovery = Discovery(settings)
         ask = throttle.watched(fetcher.fetch)
         rulebook = Rulebook(ask, settings.agent, retries=settings.retries, backoff=settings.backoff)
         self._scheduler = Scheduler(
@@ -278,6 +278,7 @@ class _House:
             rulebook,
             concurrency=settings.concurrency,
             max_pages=_total(settings.max_pages, run.base_pages),
+            max_pages_per_host=settings.max_pages_per_host,
         )
         self._seeder = Seeder(
             store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress, cookies

@@ -184,7 +184,7 @@ class Fetcher:
         try:
             async with self._session.request(
                 method,
-                URL(url, encoded=True),  # canonical already, and yarl would change its escapes
+                _as_written(url),
                 headers=sent,
                 data=body,
                 allow_redirects=False,
@@ -224,6 +224,17 @@ class Fetcher:
         if not is_web(target):
             raise FetchError("bad_redirect", "to something that is not a web page")
         return target
+
+
+def _as_written(url: str) -> URL:
+    """Return a canonical url as what aiohttp takes; it goes over the wire to the letter.
+
+    yarl would change its escapes, and lose a `?` that nothing follows: that goes with the path.
+    """
+    wire = URL(url, encoded=True)
+    if url[-1] == "?" and not wire.raw_query_string:
+        return wire.with_path(f"{wire.raw_path}?", encoded=True)
+    return wire
 
 
 def _harmless(headers: Mapping[str, str]) -> dict[str, str]:

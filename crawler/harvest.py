@@ -15,13 +15,17 @@ class Harvest:
     """Takes what the callback of one page yields, in order.
 
     Rows are made at once, so that what the spider does with an item afterwards changes nothing.
+    `nofollow`: the page asks that its links be not followed.
     """
 
-    def __init__(self, discovery: Discovery, row: QueuedRequest, url: str) -> None:
+    def __init__(
+        self, discovery: Discovery, row: QueuedRequest, url: str, *, nofollow: bool = False
+    ) -> None:
         self.items: list[ItemRow] = []
         self._discovery = discovery
         self._row = row
         self._url = url
+        self._nofollow = nofollow
         self._position = 0
         self._requests: dict[int, NewRequest] = {}
 
@@ -38,9 +42,10 @@ class Harvest:
         """
         self._position += 1
         if isinstance(output, Request):
-            record = self._discovery.record(output, self._row, self._position)
+            nofollow = self._nofollow or output.nofollow
+            record = self._discovery.record(output, self._row, self._position, nofollow=nofollow)
             if record is not None:
-                self._requests.setdefault(record.fingerprint, record)
+                self._found(record)
         elif isinstance(output, BaseModel | dict):
             try:
                 self.items.append(row_of(output, self._url))
@@ -50,3 +55,8 @@ class Harvest:
             raise TypeError(
                 f"a callback yields items, dicts and Requests, not {type(output).__name__}"
             )
+
+    def _found(self, record: NewRequest) -> None:
+        known = self._requests.setdefault(record.fingerprint, record)
+        if known.state == "skipped" and record.state == "queued":
+            self._requests[record.fingerprint] = record  # one link is enough to follow

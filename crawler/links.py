@@ -1,13 +1,17 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
 from collections.abc import Iterable, Iterator
+from datetime import date
 from typing import Any
 
 from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
-from crawler.request import Request, identify, to_record
+from crawler.parameters import cleaner
+from crawler.request import LONGEST_KNOWN, Identifier, Request, to_record
 from crawler.selection import Selector, SelectorList
+from crawler.settings import Settings
+from crawler.traps import Traps
 from crawler.url import Scope, canonical, fingerprint, has_bad_port, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
@@ -15,6 +19,12 @@ from storage.records import NewRequest, QueuedRequest
 _REMEMBERED = 200_000
 # How much of a url that is none goes into the file.
 _SHOWN = 2000
+
+# What the URL standard takes from both ends: less than what Python calls white space.
+_AROUND = "".join(map(chr, range(0x21)))
+
+# Reasons that another link to the same page may lift.
+_FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
 
 # Which attribute of an element holds the page it leads to.
 _LINKING = {"a": "href", "area": "href", "link": "href"}
@@ -26,7 +36,7 @@ def href_of(link: Any) -> str:
     Raises `ValueError` when there is none, naming what was given.
     """
     if isinstance(link, str):
-        return link.strip()
+        return link.strip(_AROUND)
     if isinstance(link, SelectorList):
         if not link:
             raise ValueError("cannot follow an empty selection")
@@ -40,22 +50,34 @@ def href_of(link: Any) -> str:
 def hrefs(links: Iterable[Any]) -> Iterator[str]:
     """Yield the url text of each link that has one; other elements are passed over."""
     for link in links:
-        href = link.strip() if isinstance(link, str) else _href(link)
+        href = link.strip(_AROUND) if isinstance(link, str) else _href(link)
         if href is not None:
             yield href
+
+
+def is_nofollow(link: Any) -> bool:
+    """Tell whether a link is an element that says `rel=nofollow`."""
+    if isinstance(link, SelectorList):
+        link = link[0]
+    root = getattr(link, "root", link)
+    if isinstance(root, LexborNode):
+        rel = root.attrs.get("rel")
+    else:
+        rel = None if isinstance(root, str) else link.attrib.get("rel")
+    return "nofollow" in (rel or "").lower().split()
 
 
 def _href(link: Any) -> str | None:
     root = getattr(link, "root", link)
     if isinstance(root, str):  # a selected attribute or text
-        return root.strip()
+        return root.strip(_AROUND)
     if isinstance(root, LexborNode):
         name = _LINKING.get(root.tag or "")
         value = root.attrs.get(name) if name else None
-        return value.strip() if value is not None else None
+        return value.strip(_AROUND) if value is not None else None
     if isinstance(link, Selector) or hasattr(link, "attrib"):  # parsel's, from xpath()
         value = link.attrib.get("href")
-        return value.strip() if value is not None else None
+        return value.strip(_AROUND) if value is not None else None
     raise ValueError(f"cannot follow a {type(link).__name__}")
 
 
@@ -75,9 +97,15 @@ class Discovery:
     new: whatever is forgotten here, or was never seen, goes to it.
     """
 
-    def __init__(self, max_depth: int | None) -> None:
+    def __init__(self, settings: Settings) -> None:
         self.scope = Scope(())
-        self._max_depth = max_depth
+        self._max_depth = settings.max_depth
+        self._longest = settings.max_url_length or float("inf")
+        self._is_trap = Traps(date.today().year).catch if settings.traps else None
+        # How pages are told apart, and by which url they are fetched.
+        self.identify = Identifier(cleaner(settings.strip_params, sessions=settings.traps))
+        # The same for start requests, whose session the user may have meant.
+        self.identify_start = Identifier(cleaner(settings.strip_params, sessions=False))
         self._stored: set[int] = set()
 
     def widen(self, scope: Scope) -> None:
@@ -85,34 +113,45 @@ class Discovery:
         self.scope = scope
         self._stored.clear()  # what was offsite may not be any more
 
-    def record(self, request: Request, parent: QueuedRequest, position: int) -> NewRequest | None:
+    def record(
+        self, request: Request, parent: QueuedRequest, position: int, *, nofollow: bool = False
+    ) -> NewRequest | None:
         """Return the row for a request, skipped if it is off limits; None if the store has it.
 
-        `position` is its place among what the page yielded. Raises `ValueError` when its
-        payload cannot be kept as JSON.
+        `position` is its place among what the page yielded; `nofollow` says that the page, or
+        the link, asks not to be followed. Raises `ValueError` when its payload cannot be kept
+        as JSON.
         """
         depth = parent.depth + 1
         try:
-            url, host, plain = identify(request.url)
+            short = len(request.url) <= LONGEST_KNOWN
+            identity = self.identify.known(request.url) if short else self.identify(request.url)
         except InvalidUrl as error:
             shown = redact(request.url)[:_SHOWN]
             if _is_relative(request.url, parent.url):
                 raise ValueError(
                     f"relative url {shown[:200]!r}: use response.follow, which joins it"
                 ) from error
-            identity = fingerprint(request.method, shown)
-            return NewRequest(
-                identity, shown, "", depth=depth, state="skipped", reason="invalid_url"
-            )
+            found = fingerprint(request.method, shown)
+            return NewRequest(found, shown, "", depth=depth, state="skipped", reason="invalid_url")
+        url, host, plain = identity
         if plain in self._stored and request.method == "GET" and not request.dont_filter:
             return None
-        record = to_record(request, depth=depth, position=position, parent=parent.fingerprint)
+        record = to_record(
+            request, depth=depth, position=position, parent=parent.fingerprint, identity=identity
+        )
         if not is_web(url):
-            return record._replace(state="skipped", reason="scheme")
+            return record._replace(url=url[:_SHOWN], state="skipped", reason="scheme")
         if has_bad_port(host):
-            return record._replace(state="skipped", reason="bad_port")
+            return record._replace(url=url[:_SHOWN], state="skipped", reason="bad_port")
         if not self.scope.admits(host):
-            return record._replace(state="skipped", reason="offsite")
+            return record._replace(url=url[:_SHOWN], state="skipped", reason="offsite")
+        if len(url) > self._longest:
+            return record._replace(url=url[:_SHOWN], state="skipped", reason="url_too_long")
+        if self._is_trap is not None and self._is_trap(url):
+            return record._replace(state="skipped", reason="trap")
+        if nofollow:
+            return record._replace(state="skipped", reason="nofollow")
         if self._max_depth is not None and depth > self._max_depth:
             return record._replace(state="skipped", reason="max_depth")
         return record
@@ -121,5 +160,5 @@ class Discovery:
         """Remember requests whose commit has returned."""
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        # What was too deep may be found again on a shorter way.
-        self._stored.update(r.fingerprint for r in records if r.reason != "max_depth")
+        # What was too deep may be found again on a shorter way, and by a link to be followed.
+        self._stored.update(r.fingerprint for r in records if r.reason not in _FOUND_AGAIN)

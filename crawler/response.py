@@ -10,7 +10,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
-from crawler.links import href_of, hrefs
+from crawler.links import href_of, hrefs, is_nofollow
 from crawler.markup import parse
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
@@ -36,6 +36,9 @@ class Response:
     Parsing happens once, when first asked for. On a page that is neither HTML nor XML every
     selection is empty.
     """
+
+    # Whether `rel=nofollow` of links counts: the setting `robots_meta`.
+    heeds_nofollow = False
 
     def __init__(
         self,
@@ -170,9 +173,13 @@ class Response:
     ) -> Request:
         """Return a request for a link: a url, or a selection of an element or attribute.
 
-        Raises `ValueError` when there is no url in it.
+        With the setting `robots_meta`, an element with `rel=nofollow` is not followed; a url or
+        an attribute says nothing of its element. Raises `ValueError` when there is no url in it.
         """
-        return Request(self._absolute(href_of(url)), callback, **arguments)
+        request = Request(self._absolute(href_of(url)), callback, **arguments)
+        if self.heeds_nofollow:
+            request.nofollow = is_nofollow(url)
+        return request
 
     def follow_all(
         self,
@@ -191,6 +198,7 @@ class Response:
         given = [way for way in (links, css, xpath) if way is not None]
         if len(given) != 1:
             raise ValueError("follow_all takes one of: links, css=, xpath=")
+        followed: set[str] | None = None
         found: Iterable[str | Selector]
         if xpath is not None:
             found = self.xpath(xpath)
@@ -199,10 +207,16 @@ class Response:
         else:
             assert links is not None
             found = links
+        if self.heeds_nofollow:
+            found = list(found)
+            allowed = hrefs(link for link in found if not is_nofollow(link))
+            followed = {href.partition("#")[0] for href in allowed}
         # Most links of a page are there several times, or differ only in their fragment.
         pages = dict.fromkeys(href.partition("#")[0] for href in hrefs(found))
         for page in pages:
-            yield Request(self._absolute(page), callback, **arguments)
+            request = Request(self._absolute(page), callback, **arguments)
+            request.nofollow = followed is not None and page not in followed
+            yield request
 
     def _absolute(self, href: str) -> str:
         try:

@@ -13,6 +13,7 @@ from itertools import islice
 
 from crawler.lanes import NEVER, FetchJob, Job, Lane, RobotsJob, Rota
 from crawler.memory import HostMemory
+from crawler.quota import Quota
 from crawler.rulebook import Rulebook
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
 from crawler.url import origin_of
@@ -46,6 +47,7 @@ class Scheduler:
         *,
         concurrency: int,
         max_pages: int | None = None,
+        max_pages_per_host: int | None = None,
     ) -> None:
         self._store = store
         self._run = run
@@ -55,6 +57,7 @@ class Scheduler:
         self._rulebook = rulebook
         self._concurrency = concurrency
         self._max_pages = max_pages
+        self._quota = Quota(max_pages_per_host)
         self._finished = 0  # pages that count against `max_pages`
         self._lanes: dict[str, Lane] = {}
         self._given_up: set[str] = set()  # hosts with work that nothing will be asked of
@@ -76,6 +79,8 @@ class Scheduler:
         against the limit before.
         """
         self._finished = finished
+        if self._quota.limited:
+            self._quota.remember(await self._store.host_pages(self._run))
         for host in await self._store.queued_hosts(self._run):
             self._lane(host).more = True
             self._want(self._lanes[host])
@@ -160,11 +165,17 @@ class Scheduler:
 
     def _may_go(self, lane: Lane) -> bool:
         # A redirect or a spider's own fetch that waits for this host goes first.
-        return bool(lane.buffer) and not lane.asking and not lane.gate.waiting
+        held_back = lane.asking or lane.gate.waiting or self._quota.waits(lane.gate.host)
+        return bool(lane.buffer) and not held_back
 
     def _serve(self, lane: Lane, now: float) -> None:
-        """Hand out the lane's next request, or settle it if robots.txt speaks against it."""
+        """Hand out the lane's next request, or settle it if it must not be fetched."""
         row = lane.buffer[0]
+        if self._quota.spent(row.host):
+            lane.buffer.popleft()
+            reason = "max_pages_per_host"
+            self._settled.append(Visit(row.id, row.host, "skipped", reason, attempts=row.attempts))
+            return
         if lane.gate.robots:
             verdict = self._rulebook.known(origin := origin_of(row.url))
             if verdict is not None and verdict.failed and lane.gate.breaker.open:
@@ -186,6 +197,7 @@ class Scheduler:
         lane.buffer.popleft()
         lane.gate.enter()
         self._outstanding.add(row.id)
+        self._quota.handed_out(row.host)
         self._queue.put_nowait(FetchJob(row, lane.gate, now))
 
     def _arm(self, lane: Lane, now: float) -> None:
@@ -244,6 +256,9 @@ class Scheduler:
                 self._outstanding.remove(visit.id)
                 counts = visit.state in ("done", "failed") and visit.id not in committed.again
                 self._finished += counts
+                self._quota.settled(visit.host, counts=counts)
+                if self._quota.limited:
+                    self._arm(lane, now)
             if visit.not_before is not None:
                 lane.due = min(lane.due, now + _until(visit.not_before))
                 self._arm(lane, now)

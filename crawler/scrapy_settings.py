@@ -17,12 +17,13 @@ _OURS = {
     "RETRY_TIMES": "retries",
     "REDIRECT_MAX_TIMES": "max_redirects",
     "DEPTH_LIMIT": "max_depth",
+    "URLLENGTH_LIMIT": "max_url_length",
     "CLOSESPIDER_PAGECOUNT": "max_pages",
     "CLOSESPIDER_ITEMCOUNT": "max_items",
     "CLOSESPIDER_TIMEOUT": "max_seconds",
 }
 # Scrapy writes "no limit" as 0.
-_ZERO_IS_NONE = frozenset({"max_depth", "max_pages", "max_items", "max_seconds"})
+_ZERO_IS_NONE = frozenset({"max_depth", "max_url_length", "max_pages", "max_items", "max_seconds"})
 
 
 def translated(custom_settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:

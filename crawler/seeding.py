@@ -99,7 +99,8 @@ class Seeder:
         if not isinstance(request, Request):
             raise UsageError(f"start() of {name} yields Requests, not {type(request).__name__}")
         try:
-            record = to_record(request, depth=0, position=position)
+            identity = self._discovery.identify_start(request.url)
+            record = to_record(request, depth=0, position=position, identity=identity)
         except InvalidUrl as error:
             raise UsageError(f"start request of {name}: {error}") from error
         except ValueError as error:

@@ -80,7 +80,27 @@ class Settings(BaseSettings):
     )
     cookies: bool = Field(True, description="Keep the cookies that servers set, and send them.")
     max_redirects: int = Field(10, ge=0, description="Redirects followed for one request.")
+    robots_meta: bool = Field(
+        False,
+        description="Obey nofollow: of X-Robots-Tag, of a page's <meta name=robots>, of a link's "
+        "rel.",
+    )
     max_depth: int | None = Field(None, ge=0, description="Links to follow from a start URL.")
+    max_pages_per_host: int | None = Field(
+        None, ge=1, description="Pages of one host; the rest of it is skipped."
+    )
+    max_url_length: int | None = Field(
+        2083, ge=1, description="Characters of a link's URL; longer ones are skipped."
+    )
+    traps: bool = Field(
+        True,
+        description="Skip links that go in circles or into an endless calendar, take session "
+        "ids out of links, and report pages with the same content.",
+    )
+    strip_params: list[str] = Field(
+        [],
+        description="Query parameters taken out of every URL, such as `utm_*`; `*` is a wildcard.",
+    )
     max_pages: int | None = Field(None, ge=1, description="End the run after so many pages.")
     max_items: int | None = Field(None, ge=1, description="End the run after so many items.")
     max_seconds: float | None = Field(None, gt=0, description="End the run after so long.")
@@ -113,6 +133,13 @@ class Settings(BaseSettings):
     def _one_line(cls, value: str | None) -> str | None:
         if value is not None and not value.isprintable():
             raise ValueError("must be one line of printable text")
+        return value
+
+    @field_validator("strip_params")
+    @classmethod
+    def _named(cls, value: list[str]) -> list[str]:
+        if not all(value):
+            raise ValueError("a parameter's name is not empty")
         return value
 
     @property

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crawler.annotations import canonical_of, forbids_following
 from crawler.callbacks import (
     CallbackError,
     callback_of,
@@ -30,7 +31,8 @@ from crawler.response import Response
 from crawler.rulebook import Verdict
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
-from crawler.url import canonical, fingerprint, redact
+from crawler.traps import content_of
+from crawler.url import redact
 from storage import StoreError
 from storage.records import QueuedRequest, Timings, Visit
 
@@ -144,7 +146,7 @@ class Worker:
             return None
         except KnownPage as known:
             visit.state, visit.reason, visit.final_url = "done", "alias", known.url
-            visit.alias, visit.unread = fingerprint("GET", known.url), True
+            visit.alias, visit.unread = self._page_of(known.url), True
             return None
         except FetchError as error:
             visit.reason, visit.error = error.reason, str(error)
@@ -176,32 +178,43 @@ class Worker:
     async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
         request = response.request
         callback = callback_of(self._spider, request.callback)
+        nofollow = False
+        if self._settings.robots_meta:
+            response.heeds_nofollow = True
+            nofollow = forbids_following(response, self._settings.agent)
+        harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
         place = self._large_pages if len(response.body) > _LARGE_PAGE else nullcontext()
         async with place:
             started = time.perf_counter()
-            await self._collect(callback, (response,), request.cb_kwargs, response.url, row, visit)
+            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
             request.phases.parse = time.perf_counter() - started
         visit.state, visit.reason = "done", None
+        visit.canonical_url = canonical_of(response)
+        if self._settings.traps and not request.dont_filter:
+            visit.content = content_of(response.body)
         if response.redirects:
             visit.final_url = response.url
             if request.method == "GET" and not request.dont_filter:
-                visit.alias = fingerprint("GET", canonical(response.url))
+                visit.alias = self._page_of(response.url)
+
+    def _page_of(self, url: str) -> int:
+        """Return the fingerprint of the page that a link to `url` would ask for."""
+        return self._discovery.identify(url)[2]
 
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:
             errback = callback_of(self._spider, failure.request.errback)
-            await self._collect(errback, (failure,), {}, failure.request.url, row, visit)
+            harvest = Harvest(self._discovery, row, failure.request.url)
+            await self._collect(errback, (failure,), {}, harvest, visit)
 
     async def _collect(
         self,
         method: Callable[..., Any],
         arguments: tuple[Any, ...],
         keywords: Mapping[str, Any],
-        url: str,
-        row: QueuedRequest,
+        harvest: Harvest,
         visit: Visit,
     ) -> None:
-        harvest = Harvest(self._discovery, row, url)
         await run_callback(
             method(*arguments, **keywords),
             harvest.take,

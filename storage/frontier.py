@@ -48,15 +48,17 @@ ON CONFLICT (run, fingerprint) """
 
 _INSERT_SETTLED = _INSERT + "DO NOTHING"
 
-# What was skipped because of where it was found is taken up after all when the reason is gone:
-# a shorter way leads there, or a start request names it.
+# What was skipped because of where it was found, or of its url, is taken up after all when the
+# reason is gone: a shorter way leads there, a link that may be followed, or a start request
+# names it. Of a url that was too long the row has only the beginning.
 _INSERT_QUEUED = (
     _INSERT
-    + """DO UPDATE SET state = 'queued', reason = NULL, depth = excluded.depth,
-    parent = excluded.parent, callback = excluded.callback, payload = excluded.payload,
-    priority = excluded.priority
+    + """DO UPDATE SET state = 'queued', reason = NULL, url = excluded.url,
+    depth = excluded.depth, parent = excluded.parent, callback = excluded.callback,
+    payload = excluded.payload, priority = excluded.priority
 WHERE crawl_request.state = 'skipped'
-    AND crawl_request.reason IN ('max_depth', 'offsite', 'private_address')"""
+    AND crawl_request.reason IN
+        ('max_depth', 'nofollow', 'offsite', 'private_address', 'trap', 'url_too_long')"""
 )
 
 
@@ -170,6 +172,8 @@ def _apply(
     try:
         if visit.alias is not None:
             visit = _redirected(connection, run.id, visit, committed)
+        if visit.content is not None and _is_known(connection, run.id, visit):
+            visit = replace(visit, reason="duplicate_content")
         if not _settle(connection, visit):
             connection.execute("ROLLBACK TO visit")  # nor does it stand for a redirect's page
             committed.dropped.add(visit.id)
@@ -193,8 +197,9 @@ def _settle(connection: sqlite3.Connection, visit: Visit) -> bool:
     """Write the visit's outcome on its request; False when that was settled before."""
     cursor = connection.execute(
         "UPDATE crawl_request SET state = ?, reason = ?, status = ?, attempts = ?, "
-        "not_before = ?, final_url = ?, bytes = ?, queue_ms = ?, ttfb_ms = ?, body_ms = ?, "
-        "parse_ms = ?, elapsed_ms = ?, error = ?, finished_at = ? "
+        "not_before = ?, final_url = ?, canonical_url = ?, content = ?, bytes = ?, "
+        "queue_ms = ?, ttfb_ms = ?, body_ms = ?, parse_ms = ?, elapsed_ms = ?, error = ?, "
+        "finished_at = ? "
         "WHERE id = ? AND state = 'queued'",
         (
             visit.state,
@@ -203,6 +208,8 @@ def _settle(connection: sqlite3.Connection, visit: Visit) -> bool:
             visit.attempts,
             visit.not_before,
             visit.final_url,
+            visit.canonical_url,
+            visit.content,
             visit.size,
             *visit.timings,
             visit.error,
@@ -211,6 +218,13 @@ def _settle(connection: sqlite3.Connection, visit: Visit) -> bool:
         ),
     )
     return cursor.rowcount == 1
+
+
+def _is_known(connection: sqlite3.Connection, run: int, visit: Visit) -> bool:
+    """Say whether another page of the host had the same body; only finished pages have one."""
+    known = "SELECT 1 FROM crawl_request WHERE run = ? AND host = ? AND content = ? AND id != ?"
+    found = connection.execute(known, (run, visit.host, visit.content, visit.id))
+    return found.fetchone() is not None
 
 
 def _redirected(
@@ -223,13 +237,13 @@ def _redirected(
     assert visit.alias is not None
     if stands(connection, run, visit.alias, visit.id):
         committed.aliased.add(visit.id)
-        return replace(visit, reason="alias", items=[], requests=[])
+        return replace(visit, reason="alias", content=None, items=[], requests=[])
     if visit.unread:
         # Whoever was to stand for the page has become an alias meanwhile, as when two pages
         # redirect to each other: this request is to follow its redirect after all.
         committed.again.add(visit.id)
         committed.hosts.setdefault(visit.host, 0)
-        return replace(visit, state="queued", reason=None)
+        return replace(visit, state="queued", reason=None, content=None)
     connection.execute(
         "INSERT INTO crawl_alias (run, fingerprint, request) VALUES (?, ?, ?)",
         (run, visit.alias, visit.id),

@@ -97,6 +97,8 @@ class Visit:
     final_url: str | None = None  # where redirects led, when that is not the request's own URL
     alias: int | None = None  # fingerprint of that page, when it must not be visited again
     unread: bool = False  # that page was not fetched, because another request stands for it
+    canonical_url: str | None = None  # what the page names as such, when that is another
+    content: int | None = None  # 64-bit hash of the body, when it counts as a duplicate's
     size: int | None = None  # bytes of the decoded body
     timings: Timings = field(default=Timings())
     error: str | None = None  # a traceback, for `crawler status --errors`

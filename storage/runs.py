@@ -95,6 +95,17 @@ def finish_run(connection: sqlite3.Connection, run: int, finish: Finish) -> None
             cookies.forget(connection, run)
 
 
+def host_pages(connection: sqlite3.Connection, run: int) -> dict[str, int]:
+    """Return how many pages of each host were fetched: done or failed, as `count` has it."""
+    return dict(
+        connection.execute(
+            "SELECT host, count(*) FROM crawl_request WHERE run = ? "
+            "AND state IN ('done', 'failed') AND attempts > 0 GROUP BY host",
+            (run,),
+        ).fetchall()
+    )
+
+
 def count(connection: sqlite3.Connection, run: int) -> Totals:
     """Return the run's requests by state and its items, counted from the tables."""
     totals = Totals()

@@ -230,6 +230,10 @@ class SqliteStore:
         """Return the hosts that the run's start requests named."""
         return await self._run(partial(frontier.start_hosts, run=run.id))
 
+    async def host_pages(self, run: Run) -> dict[str, int]:
+        """Return how many pages of each host were fetched: a walk of the whole run."""
+        return await self._run(partial(runs.host_pages, run=run.id))
+
     async def queued_hosts(self, run: Run) -> list[str]:
         """Return the hosts that have queued requests."""
         return await self._run(partial(frontier.queued_hosts, run=run.id))

@@ -2,6 +2,7 @@
 
 import asyncio
 import gzip
+import json
 import shutil
 import ssl
 import subprocess
@@ -23,6 +24,9 @@ from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
+from crawler.url import canonical
+
+ORACLE = Path(__file__).parents[3] / "shared" / "oracles" / "wpt-urltestdata.json"
 
 
 @dataclass
@@ -166,6 +170,39 @@ async def test_a_page_comes_with_status_headers_body_and_timings() -> None:
     assert phases.body is not None
     assert phases.elapsed is not None
     assert 0 < phases.ttfb + phases.body <= phases.elapsed
+
+
+async def test_a_url_goes_over_the_wire_to_the_letter() -> None:
+    targets = [
+        "/?",
+        "/a?",
+        "/a??",
+        "/a?b=%2f&c=%2F&%63=+%20",
+        "/%7Ejoe/~joe/%00/%zz/%",
+        "/[a]|{b}^c`'\"<>",
+        "/a?[x]=|^`{}\\'",
+        "/caf\u00e9?q=\u6f22\u5b57",
+        "/a//b/;c=1;d/@joe:x",
+        "/%2e%2e/a/%2E/b",
+        *_of_the_web_platform_tests(),
+    ]
+    canonical_targets = [
+        "/" + canonical(f"http://a/{target[1:]}").split("/", 3)[3] for target in targets
+    ]
+    async with serving(dict.fromkeys(canonical_targets, ok())) as server, fetching() as fetcher:
+        for target in targets:
+            response = await fetcher.fetch(Request(server.url(target)))
+            assert response.body == b"hello"
+    assert [asked.target for asked in server.asked] == canonical_targets
+
+
+def _of_the_web_platform_tests() -> list[str]:
+    """Path and query of each http(s) case, when the data are there."""
+    if not ORACLE.exists():
+        return []
+    cases = [case for case in json.loads(ORACLE.read_text()) if isinstance(case, dict)]
+    web = [case for case in cases if case.get("protocol") in ("http:", "https:")]
+    return ["/" + case["href"].split("/", 3)[3] for case in web]
 
 
 @pytest.mark.parametrize("status", [204, 304, 404, 500])

@@ -166,7 +166,7 @@ class Crawl:
         return [row.url for row in self.handed]
 
     def courtesy(self) -> Courtesy:
-        discovery = Discovery(None)
+        discovery = Discovery(Settings())
         discovery.scope = Scope(["*"])
         return Courtesy(self.scheduler, self.throttle, self.rulebook, discovery)
 

@@ -2,9 +2,11 @@
 
 import json
 import os
+import re
 import string
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import ada_url
@@ -12,11 +14,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from crawler import Request, Response
+from crawler.links import Discovery
+from crawler.request import from_record, to_record
+from crawler.settings import Settings
 from crawler.url import (
     Scope,
     address_of,
     canonical,
     fingerprint,
+    has_bad_port,
     host_of,
     is_public_suffix,
     is_web,
@@ -27,6 +34,7 @@ from crawler.url import (
     redact,
     site_of,
 )
+from storage.records import QueuedRequest
 
 ORACLE = Path(__file__).parents[3] / "shared" / "oracles" / "wpt-urltestdata.json"
 
@@ -52,8 +60,6 @@ def test_every_url_of_the_web_platform_tests_has_the_standards_href():
     for case in standard_cases():
         if case.get("failure"):
             continue
-        if case["base"] is None and case["input"].startswith("#"):
-            continue  # relative to nothing
         got = parse(case)
         if got != case["href"]:
             wrong.append((case["input"], case["base"], got))
@@ -84,6 +90,46 @@ def test_canonical_is_the_standards_href_without_fragment_and_userinfo():
         assert host_of(url) == case["host"]
         assert origin_of(url) == case.get("origin", origin_of(url))
     assert web > 200
+
+
+@pytest.mark.skipif(not ORACLE.exists(), reason="the web platform's URL test data is not here")
+def test_every_case_goes_from_a_link_into_the_frontier_as_the_standard_says():
+    found = Counter()
+    for case in standard_cases():
+        reason, url = through_the_frontier(case)
+        found[reason] += 1
+        if case.get("failure"):
+            assert reason in ("invalid_url", "relative"), case
+        elif not is_web(case["href"]):
+            assert reason == "scheme", case
+        elif has_bad_port(case["host"]):
+            assert reason == "bad_port", case
+        else:
+            expected = f"{case['protocol']}//{case['host']}{case['pathname']}{case['search']}"
+            assert (reason, url.removesuffix("?")) == (None, expected), case
+    assert found[None] > 200
+    assert found["invalid_url"] > 100
+
+
+def through_the_frontier(case):
+    """Follow a case's link from a page at its base: why it is skipped, and its url."""
+    base = case["base"]
+    page = base if base is not None and is_web(base) else "http://page.example/"
+    discovery = Discovery(Settings(traps=False))
+    discovery.widen(Scope(["*"]))
+    parent = QueuedRequest(1, 2, page, host_of(canonical(page)), "GET", None, None, None, 0, 0, 0)
+    link = case["input"]
+    request = Request(link) if base is None else Response(base).follow(link)
+    try:
+        record = discovery.record(request, parent, 1)
+    except ValueError:
+        return "relative", ""
+    if record.state == "queued":
+        again = from_record(QueuedRequest(1, *record[:9], attempts=0))
+        same = to_record(again, depth=1, position=1)
+        assert (same.url, same.fingerprint) == (record.url, record.fingerprint)
+        assert record.fingerprint == fingerprint("GET", record.url)
+    return record.reason, record.url
 
 
 @pytest.mark.parametrize(
@@ -500,6 +546,44 @@ def test_redaction_never_fails_and_leaves_no_userinfo_that_the_parser_sees(url):
         return
     if is_web(parsed.href):
         assert parsed.username == parsed.password == ""
+
+
+@given(st.data())
+def test_one_page_has_one_fingerprint_however_its_url_is_written(data):
+    """Default port, case, dot segments, case of escapes, userinfo, fragment, IDN."""
+
+    def one_of(*ways):
+        return data.draw(st.sampled_from(ways))
+
+    segments = data.draw(st.lists(st.sampled_from(["a", "B", "%C3%A9", "%2F", "~x"]), max_size=3))
+    query = data.draw(st.sampled_from(["", "?", "?q=%C3%A9&B=b", "?a&a"]))
+    spelled = one_of("http", "HTTP", "hTTp") + one_of("://", ":/\\", ":\\\\")
+    spelled += one_of("", "joe@", "joe:p@ss@")
+    spelled += one_of(
+        "bücher.example", "BÜCHER.Example", "xn--bcher-kva.example", "b%C3%BCcher。example"
+    )
+    spelled += one_of("", ":80", ":", ":0080") + "/"
+    for segment in segments:
+        spelled += one_of("", "./", "x/../", "%2e/", "y/%2E%2e/")
+        spelled += one_of(segment, escapes_in_lower_case(segment)) + "/"
+    spelled += one_of(query, escapes_in_lower_case(query)) + one_of("", "#", "#part?q")
+    plain = f"http://xn--bcher-kva.example/{''.join(f'{s}/' for s in segments)}{query}"
+    found = [to_record(Request(url), depth=0, position=0) for url in (spelled, plain)]
+    assert found[0].fingerprint == found[1].fingerprint
+
+
+def escapes_in_lower_case(text):
+    return re.sub("%..", lambda escape: escape[0].lower(), text)
+
+
+def test_an_escape_and_what_it_stands_for_are_two_pages():
+    """A server may tell them apart; only the case of escapes makes no difference."""
+    records = [
+        to_record(Request(f"http://a.example/{path}"), depth=0, position=0)
+        for path in ("~joe", "%7Ejoe", "%7ejoe")
+    ]
+    assert [r.url.rpartition("/")[2] for r in records] == ["~joe", "%7Ejoe", "%7ejoe"]
+    assert len({r.fingerprint for r in records}) == 2
 
 
 @given(urls())

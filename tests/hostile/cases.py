@@ -17,6 +17,7 @@ KINDS = (
     "robots",
     "tcp",
     "text",
+    "traps",
 )
 CASES: list[Case] = [
     case for kind in KINDS for case in import_module(f"tests.hostile.{kind}").CASES

@@ -306,8 +306,26 @@ def test_a_page_too_deep_is_taken_up_when_a_shorter_way_is_found(crawl: Crawl) -
     assert crawl.ready_ids() == [3]
 
 
+@pytest.mark.parametrize("reason", ["nofollow", "trap", "url_too_long", "offsite"])
+def test_a_page_skipped_for_its_link_is_taken_up_by_one_that_may_be_followed(
+    crawl: Crawl, reason: str
+) -> None:
+    crawl.seed(*requests(1))
+    cut = request(3, state="skipped", reason=reason)._replace(url="http://a/begin")
+    crawl.commit(visit(1, requests=[cut]))
+    assert crawl.seed(request(3)).added == 1
+    assert crawl.rows("url, state, reason")[1] == ("http://a/3", "queued", None)
+
+
 @pytest.mark.parametrize(
-    ("state", "reason"), [("skipped", "robots"), ("failed", "max_depth"), ("done", None)]
+    ("state", "reason"),
+    [
+        ("skipped", "robots"),
+        ("skipped", "max_pages_per_host"),
+        ("failed", "max_depth"),
+        ("done", None),
+        ("done", "duplicate_content"),
+    ],
 )
 def test_only_a_page_skipped_for_where_it_was_found_is_taken_up_again(
     crawl: Crawl, state: State, reason: str | None
@@ -324,6 +342,58 @@ def test_being_too_deep_again_changes_nothing(crawl: Crawl) -> None:
     crawl.commit(visit(1, requests=[deep]))
     assert crawl.commit(visit(2, requests=[deep._replace(depth=8)])).skipped == 0
     assert crawl.rows("depth")[2] == (9,)
+
+
+# ── pages with the same content ─────────────────────────────────────────────────────────────
+
+
+def test_a_page_with_the_body_of_another_says_so_and_keeps_what_it_gave(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, content=7, items=[item(1)]))
+    committed = crawl.commit(visit(2, content=7, items=[item(2)], requests=requests(3)))
+    assert crawl.rows()[:2] == [(1, "done", None), (2, "done", "duplicate_content")]
+    assert crawl.numbers() == [1, 2]
+    assert committed.added == 1
+    assert not committed.aliased
+
+
+def test_the_same_content_is_known_within_a_group_and_in_each_of_three(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2, 3, 4))
+    crawl.commit(visit(1, content=7), visit(2, content=8), visit(3, content=7), visit(4, content=7))
+    reasons = [reason for _, _, reason in crawl.rows()]
+    assert reasons == [None, None, "duplicate_content", "duplicate_content"]
+
+
+def test_other_hosts_and_other_runs_may_have_the_same_content(crawl: Crawl) -> None:
+    crawl.seed(request(1), request(2, host="b"))
+    crawl.commit(visit(1, content=7), visit(2, host="b", content=7))
+    assert {reason for _, _, reason in crawl.rows()} == {None}
+    crawl.run = runs.begin_run(crawl.connection, "books", {}, fresh=True)
+    crawl.seed(request(1))
+    crawl.commit(visit(3, content=7))
+    assert crawl.rows() == [(3, "done", None)]
+
+
+def test_only_a_page_that_is_kept_is_one_to_be_the_same_as(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2, 3, 4))
+    crawl.commit(visit(1, content=7, items=[item(TOO_LARGE)]))  # fails
+    crawl.commit(visit(2, content=7))
+    crawl.commit(visit(2, content=7))  # a second time, as after a crash
+    assert crawl.rows()[:2] == [(1, "failed", "item_error"), (2, "done", None)]
+    crawl.commit(visit(3, alias=2, content=7))  # a redirect to it, without effects
+    assert crawl.rows()[2] == (3, "done", "alias")
+
+
+def test_a_page_without_content_is_the_same_as_nothing(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1), visit(2))
+    assert {reason for _, _, reason in crawl.rows()} == {None}
+
+
+def test_the_canonical_url_of_a_page_is_recorded(crawl: Crawl) -> None:
+    crawl.seed(*requests(1))
+    crawl.commit(visit(1, canonical_url="http://a/c"))
+    assert crawl.rows("canonical_url") == [("http://a/c",)]
 
 
 # ── where redirects led ─────────────────────────────────────────────────────────────────────
@@ -581,9 +651,9 @@ def test_finding_the_queued_hosts_is_a_walk_of_the_two_partial_indexes(busy: Cra
 
 
 def test_a_commit_scans_nothing(busy: Crawl) -> None:
-    busy.commit(visit(100, alias=7000, items=[item(1)]))
+    busy.commit(visit(100, alias=7000, content=5, items=[item(1)]))
     seen = statements(busy.connection)
-    busy.commit(visit(101, alias=7001, items=[item(1)], requests=requests(7000, 7002)))
+    busy.commit(visit(101, alias=7001, content=5, items=[item(1)], requests=requests(7000, 7002)))
     found = plans(busy.connection, seen)
     assert any(statement.startswith("UPDATE crawl_request") for statement in found)
     for statement, plan in found.items():

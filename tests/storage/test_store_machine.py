@@ -20,6 +20,7 @@ THING = Table("thing", (Column("number", "integer", "INTEGER"),))
 TOO_LARGE = 2**70
 HOSTS = ("a", "b", "c")
 PAGES = range(1, 25)
+TAKEN_UP = ("max_depth", "nofollow", "offsite", "trap", "url_too_long")
 # Far enough from the present that no test lives to see them pass.
 LONG_AGO, FAR_AHEAD = 1_000.0, 4_000_000_000.0
 
@@ -34,6 +35,7 @@ class Row:
     reason: str | None = None
     not_before: float | None = None
     attempts: int = 0
+    content: int | None = None
 
 
 @dataclass
@@ -59,10 +61,7 @@ class Model:
             self.rows[request.fingerprint] = Row(
                 request.host, request.priority, request.state, request.reason
             )
-        elif (known.state, request.state) == ("skipped", "queued") and known.reason in (
-            "max_depth",
-            "offsite",
-        ):
+        elif (known.state, request.state) == ("skipped", "queued") and known.reason in TAKEN_UP:
             known.state, known.reason, known.priority = "queued", None, request.priority
 
     def discover_all(self, requests: list[NewRequest]) -> None:
@@ -77,6 +76,13 @@ class Model:
         row = self.rows.get(page) if page != other_than else None
         visited = row is not None and row.state in ("queued", "done") and row.reason != "alias"
         return visited or self.aliases.get(page, other_than) != other_than
+
+    def has(self, visit: Visit, other_than: int) -> bool:
+        return any(
+            (row.host, row.content) == (visit.host, visit.content)
+            for page, row in self.rows.items()
+            if page != other_than
+        )
 
     def commit(self, page: int, visit: Visit) -> None:
         row = self.rows[page]
@@ -96,6 +102,9 @@ class Model:
             row.state, row.reason, row.not_before = "failed", "item_error", None
             return
         row.state, row.reason, row.not_before = visit.state, reason, visit.not_before
+        if reason != "alias" and visit.content is not None:
+            row.content = visit.content
+            row.reason = "duplicate_content" if self.has(visit, page) else reason
         self.items += numbers
         self.discover_all(requests)
 
@@ -115,7 +124,7 @@ def _new_requests() -> st.SearchStrategy[list[NewRequest]]:
         build,
         st.sampled_from(PAGES),
         st.integers(-1, 1),
-        st.sampled_from([None, None, None, "offsite", "max_depth"]),
+        st.sampled_from([None, None, None, None, "scheme", *TAKEN_UP]),
     )
     return st.lists(one, max_size=6)
 
@@ -248,6 +257,8 @@ class FrontierMachine(RuleBasedStateMachine):
             visit.reason, visit.items, visit.requests = "timeout", [], []
         elif visit.state == "done" and row.state == "queued":
             visit.alias = self.place(page, alias)
+        if visit.state == "done" and not visit.unread:
+            visit.content = len(numbers) or None  # the same on a few of them
         visit.unread = visit.unread and visit.alias is not None
         return page, visit
 
@@ -268,7 +279,7 @@ class FrontierMachine(RuleBasedStateMachine):
     @invariant()
     def the_rows_are_those_of_the_model(self) -> None:
         rows = self.connection.execute(
-            "SELECT fingerprint, host, priority, state, reason, not_before, attempts "
+            "SELECT fingerprint, host, priority, state, reason, not_before, attempts, content "
             "FROM crawl_request"
         ).fetchall()
         assert {row[0]: Row(*row[1:]) for row in rows} == self.model.rows

@@ -1,0 +1,73 @@
+"""Parts of a url that do not say which page it is: what the user names, and session ids.
+
+They are taken out of a link before it is known by its url, and before it is fetched. What is
+left keeps its order and its escapes, to the letter.
+"""
+
+import re
+from collections.abc import Callable, Sequence
+from urllib.parse import unquote_plus
+
+# Names that mean a session whatever their value; and others that do when it looks like an id.
+_SESSION = (
+    r"jsessionid|phpsessid|aspsessionid[a-z]{8}|asp\.net_sessionid|cfid|cftoken"
+    r"|oscsid|zenid|xtcsid|bv_sessionid"
+)
+_PERHAPS = r"sid|sessid|session|sessionid|session_id|session-id|sess|s"
+# 32 hexadecimal digits, or as many letters and digits, as PHP and most others make them.
+_ID = r"(?=[a-z,-]*[0-9])[0-9a-z,-]{24,}|[0-9a-f]{16,}"
+_SESSION_PAIR = re.compile(
+    rf"(?:{_SESSION})=.*|(?:{_PERHAPS})=(?:{_ID})", re.IGNORECASE | re.DOTALL
+)
+# Java's `;jsessionid=` behind a path, and ASP.NET's `/(S(...))` in it.
+_SESSION_IN_PATH = re.compile(
+    rf";(?:{_SESSION})=[^;/?]*|;(?:{_PERHAPS})=(?:{_ID})(?=[;/?]|$)|/\([a-z]\([0-9a-z]{{24}}\)\)(?=/)",
+    re.IGNORECASE,
+)
+# A query without any of these has no session id; names may be escaped.
+_SESSION_HINTS = ("sess", "sid", "cfid", "cftoken", "zenid", "&s=", "%")
+
+Clean = Callable[[str], str]
+
+
+def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
+    """Return what takes parameters out of a canonical url; None when there are none to take.
+
+    `names` are those of query parameters, to the letter, with `*` for any characters.
+    `sessions`: the well-known session ids go too, in the query and in the path.
+    """
+    if not (names or sessions):
+        return None
+    named = "|".join(re.escape(name).replace(r"\*", "[^=&]*") for name in names)
+    hint = re.compile(rf"[?&](?:{named})(?:[=&]|$)|[?&][^=&]*[%+]") if named else None
+    strips = re.compile(rf"(?:{named})(?:=.*)?", re.DOTALL) if named else None
+
+    def goes(pair: str) -> bool:
+        name, equals, value = pair.partition("=")
+        if "%" in name or "+" in name:
+            pair = f"{unquote_plus(name)}{equals}{value}"
+        if strips is not None and strips.fullmatch(pair):
+            return True
+        return sessions and _SESSION_PAIR.fullmatch(pair) is not None
+
+    def clean(url: str) -> str:
+        if sessions and (";" in url or "(" in url):
+            path, mark, query = url.partition("?")
+            url = f"{_SESSION_IN_PATH.sub('', path)}{mark}{query}"
+        path, mark, query = url.partition("?")
+        if not mark or not (
+            (hint is not None and hint.search(url)) or (sessions and _may_have_session(query))
+        ):
+            return url
+        pairs = query.split("&")
+        kept = [pair for pair in pairs if not goes(pair)]
+        if len(kept) == len(pairs):
+            return url
+        return f"{path}?{'&'.join(kept)}" if kept else path
+
+    return clean
+
+
+def _may_have_session(query: str) -> bool:
+    lower = f"&{query.lower()}"
+    return any(word in lower for word in _SESSION_HINTS)
