@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint soak format bench-story clean
+.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness clean
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -44,6 +44,12 @@ bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
 		$(BIN)/python -m pip install --quiet requests; \
 	fi
 	$(BIN)/python benchmarks/story.py
+
+bench-adaptive: $(READY)  ## the concurrency found against the best fixed one; a server that refuses
+	$(BIN)/python benchmarks/adaptive.py
+
+bench-fairness: $(READY)  ## a thousand hosts beside a huge and a slow one
+	$(BIN)/python benchmarks/fairness.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

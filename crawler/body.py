@@ -58,7 +58,6 @@ class Bodies:
                     if size > limit:
                         if first is None:
                             raise FetchError("too_large", f"over {limit} bytes")
-                        answer.close()  # the server may have more to say for ever
                         return b"".join(parts)[:limit]
                     if size > LARGE and not has_place:
                         await off_the_clock(deadline, self._places.acquire())
@@ -73,7 +72,11 @@ class Bodies:
                 self._places.release()
 
     async def skip(self, answer: aiohttp.ClientResponse) -> None:
-        """Read a body that nobody wants, if it is short; else give up the connection."""
+        """Read a body that nobody wants, if it is short and there.
+
+        Otherwise the connection is given up, as it is whenever aiohttp is left with a body that
+        was not read to its end.
+        """
         if answer.content.is_eof():
             return
         size = answer.content_length or 0
@@ -83,8 +86,6 @@ class Bodies:
                     size += len(chunk)
         except (TimeoutError, aiohttp.ClientError, FetchError):
             pass  # whatever is wrong with it, it is not missed
-        if not answer.content.is_eof():
-            answer.close()
 
 
 async def off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[object]) -> None:

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from storage import Store
-from storage.records import Committed, HostRecord, Run, Visit
+from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 
 # A group is bounded in visits and in rows, so that no transaction grows without end.
 _MAX_VISITS = 512
@@ -29,6 +29,7 @@ class Committer:
         run: Run,
         listener: Listener,
         host_news: Callable[[], Sequence[HostRecord]],
+        cookie_news: Callable[[], Sequence[CookieRecord]],
         *,
         size: int,
     ) -> None:
@@ -37,6 +38,7 @@ class Committer:
         self._run = run
         self._listener = listener
         self._host_news = host_news
+        self._cookie_news = cookie_news
 
     async def run(self) -> None:
         """Commit until a None comes through the queue.
@@ -48,10 +50,15 @@ class Committer:
         while open_ended:
             group, open_ended = await self._gather()
             if group:
-                committed = await self._store.commit(self._run, group, self._host_news())
+                committed = await self._commit(group)
                 self._listener(group, committed)
-        if news := self._host_news():
-            await self._store.commit(self._run, (), news)
+        await self._commit(())
+
+    async def _commit(self, group: Sequence[Visit]) -> Committed:
+        hosts, cookies = self._host_news(), self._cookie_news()
+        if not (group or hosts or cookies):
+            return Committed()
+        return await self._store.commit(self._run, group, hosts, cookies)
 
     async def _gather(self) -> tuple[list[Visit], bool]:
         """Return all visits that are waiting, at least one; False after the last."""

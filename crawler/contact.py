@@ -7,14 +7,14 @@ from typing import Self
 
 from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.links import Discovery
+from crawler.response import Response
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
-from crawler.settings import Settings
 from crawler.throttle import HostGate, Throttle
 from crawler.url import host_of, origin_of
 
-# What a host says when it wants less of us.
-_PUSH_BACK = frozenset({429, 503})
+# Who holds a worker does not wait longer than this for a host that rests (seconds).
+_PATIENCE = 10.0
 
 
 class Courtesy:
@@ -22,7 +22,6 @@ class Courtesy:
 
     def __init__(
         self,
-        settings: Settings,
         scheduler: Scheduler,
         throttle: Throttle,
         rulebook: Rulebook,
@@ -32,7 +31,6 @@ class Courtesy:
         self.scheduler = scheduler
         self.throttle = throttle
         self.rulebook = rulebook
-        self.adaptive = settings.adaptive
 
 
 class Contact:
@@ -45,6 +43,7 @@ class Contact:
         self._house = courtesy
         self._gate = gate
         self._granted = gate is not None
+        self._since = 0.0  # when the contact with the host began, monotonic
 
     async def __aenter__(self) -> Self:
         return self
@@ -60,16 +59,19 @@ class Contact:
     async def begin(self, url: str) -> None:
         """Wait until `url` may be fetched: at once when the scheduler has granted it.
 
-        Raises `DropRequest` when robots.txt forbids it.
+        Raises `DropRequest` when robots.txt forbids it, and `FetchError` when the host rests.
         """
         if self._granted and self._gate is not None and self._gate.host == host_of(url):
             self._granted = False
-            self._house.scheduler.begun(self._gate)
+            self._begun(self._gate)
         else:
             await self._move(url)
 
     async def hop(self, url: str, target: str) -> None:
-        """Go on from `url` to where it redirects. Raises `DropRequest` when that is off limits."""
+        """Go on from `url` to where it redirects; otherwise as `begin`.
+
+        Raises `DropRequest` when that is off limits, too.
+        """
         host = host_of(target)
         if host != host_of(url) and not self._house.discovery.scope.admits(host):
             raise DropRequest("offsite")
@@ -89,6 +91,8 @@ class Contact:
             await self._enter(gate)
             verdict = await book.learn(origin_of(url))
             gate.slow_down(book.delay(verdict))
+            if verdict.again:
+                gate.cool_down(verdict.until - time.time(), time.monotonic())
             self._leave()
         if verdict.again:
             raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason)
@@ -98,11 +102,15 @@ class Contact:
             raise DropRequest(verdict.reason or "robots")
 
     async def _enter(self, gate: HostGate) -> None:
-        """Wait for a slot of the host; those who wait here go before the frontier's."""
+        """Wait for a slot of the host; those who wait here go before the frontier's.
+
+        Raises `FetchError` when that would take too long: who waits here holds a worker.
+        """
         gate.waiting += 1
         freed = gate.freed = gate.freed or asyncio.Event()
         try:
             while (opens := gate.opens_at(now := time.monotonic())) > now:
+                _refuse_rest(gate, now)
                 freed.clear()
                 try:
                     async with asyncio.timeout(opens - now if opens < float("inf") else None):
@@ -116,6 +124,10 @@ class Contact:
         gate.waiting -= 1
         gate.enter()
         self._gate = gate
+        self._begun(gate)
+
+    def _begun(self, gate: HostGate) -> None:
+        self._since = time.monotonic()
         self._house.scheduler.begun(gate)
 
     def release(self) -> None:
@@ -128,22 +140,26 @@ class Contact:
         if gate is not None:
             self._house.scheduler.left(gate)
 
-    # ── what the host's answer says about it ────────────────────────────────────────────
+    # ── what comes of it ────────────────────────────────────────────────────────────────
 
-    def went_well(self, seconds: float) -> None:
-        """Note a fetch that the host answered."""
+    def answered(self, response: Response | None) -> None:
+        """Note that the host answered; None is a redirect."""
         if self._gate is not None:
-            self._gate.praise(seconds)
+            seconds = time.monotonic() - self._since
+            self._house.throttle.answered(self._gate, seconds, response)
 
-    def failed(self, error: FetchError | RetryLater) -> None:
-        """Note that the host refused or did not answer: it is asked less, or left alone."""
-        gate = self._gate
-        if gate is None:
-            return
-        status = error.status if isinstance(error, RetryLater) else None
-        pushed_back = status in _PUSH_BACK
-        if self._house.adaptive and (pushed_back or error.reason == "timeout"):
-            gate.push_back(time.monotonic())
-        if pushed_back and isinstance(error, RetryLater):
-            gate.cool_down(error.delay, time.monotonic())
-        self._house.scheduler.changed(gate)
+    def failed(self, error: FetchError) -> None:
+        """Note that no whole answer came."""
+        if self._gate is not None:
+            self._house.throttle.failed(self._gate, error, time.monotonic() - self._since)
+
+
+def _refuse_rest(gate: HostGate, now: float) -> None:
+    """Raise `FetchError` when the host is not to be asked for long, or ever."""
+    rest = max(gate.next_at, gate.breaker.until) - now
+    if gate.breaker.given_up:
+        raise FetchError("host_resting", f"{gate.host} has not answered for long")
+    if rest > _PATIENCE + gate.delay:
+        raise FetchError(
+            "host_resting", f"{gate.host} rests for {rest:.0f} s", retryable=True, after=rest
+        )

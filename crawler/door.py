@@ -65,12 +65,19 @@ class Door:
             request.phases.queue = (request.phases.queue or 0.0) + waited
 
             async def hop(url: str, target: str) -> None:
+                contact.answered(None)
                 slot.give_back()  # nobody waits for a host while holding what others wait for
                 await self._refuse_known(request, target)
                 await contact.hop(url, target)
                 await slot.take()
 
-            return await self._fetcher.fetch(request, hop)
+            try:
+                response = await self._fetcher.fetch(request, hop)
+            except FetchError as error:
+                contact.failed(error)
+                raise
+            contact.answered(response)
+            return response
 
     async def _refuse_known(self, request: Request, target: str) -> None:
         """Raise `KnownPage` when the crawl has visited the page of a redirect, or will."""

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from crawler.callbacks import end_hook, is_of_user_code, name_of
 from crawler.committer import Committer
 from crawler.contact import Courtesy
+from crawler.cookies import Cookies
 from crawler.door import Door
 from crawler.errors import UsageError
 from crawler.fetcher import Fetcher
@@ -141,7 +142,7 @@ class Crawl:
         progress = self._progress
         if progress is None:
             return None
-        slowest = self._throttle.slowest()
+        slowest, statistics = self._throttle.slowest(), self._throttle.statistics()
         totals = progress.totals
         return Snapshot(
             done=totals.done,
@@ -149,8 +150,8 @@ class Crawl:
             skipped=totals.skipped,
             queued=totals.queued,
             items=totals.items,
-            in_flight=self._throttle.statistics()["in_flight"],
-            hosts=self._throttle.statistics()["hosts"],
+            in_flight=statistics["in_flight"],
+            hosts=statistics["hosts"],
             slowest_host=slowest.host if slowest else None,
             slowest_seconds=slowest.latency if slowest else None,
             pages_per_second=progress.rate,
@@ -200,7 +201,9 @@ class Crawl:
     async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
         spider = self.spider_class(**run.arguments)
         guard = Guard(self.settings.allow_private)
-        async with Fetcher(self.settings, guard, self._throttle) as fetcher:
+        kept = await store.cookies(run) if run.resumed else ()
+        cookies = Cookies(kept, on=self.settings.cookies)
+        async with Fetcher(self.settings, guard, self._throttle, cookies) as fetcher:
             house = _House(
                 self.settings,
                 store,
@@ -210,6 +213,7 @@ class Crawl:
                 fetcher,
                 guard,
                 self._throttle,
+                cookies,
                 progress,
                 self._stop,
             )
@@ -253,17 +257,22 @@ class _House:
         fetcher: Fetcher,
         guard: Guard,
         throttle: Throttle,
+        cookies: Cookies,
         progress: Progress,
         stop: Stop,
     ) -> None:
         self._settings = settings
+        self._throttle = throttle
         self._progress = progress
         self._stop = stop
         self._max_items = _total(settings.max_items, run.base_items)
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings.max_depth)
         rulebook = Rulebook(
-            fetcher.fetch, settings.agent, retries=settings.retries, backoff=settings.backoff
+            throttle.watched(fetcher.fetch),
+            settings.agent,
+            retries=settings.retries,
+            backoff=settings.backoff,
         )
         self._scheduler = Scheduler(
             store,
@@ -275,9 +284,17 @@ class _House:
             max_pages=_total(settings.max_pages, run.base_pages),
         )
         self._seeder = Seeder(
-            store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress
+            store,
+            run,
+            spider,
+            guard,
+            self._discovery,
+            self._scheduler,
+            rulebook,
+            progress,
+            cookies.take_news,
         )
-        courtesy = Courtesy(settings, self._scheduler, throttle, rulebook, self._discovery)
+        courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
             fetcher,
             courtesy,
@@ -291,7 +308,8 @@ class _House:
             store,
             run,
             self._committed,
-            self._scheduler.take_host_news,
+            self._scheduler.memory.take_news,
+            cookies.take_news,
             size=settings.concurrency,
         )
 
@@ -312,8 +330,11 @@ class _House:
             helpers = [
                 group.create_task(self._seeder.seed(), name="seeder"),
                 group.create_task(self._watch_for_stop(), name="stop"),
+                group.create_task(self._throttle.measure_lag(), name="lag"),
             ]
             await self._scheduler.run(visits, totals.pages)
+            if not self._scheduler.drained:
+                self._stop.ask("limit")  # hosts that were given up are left with their requests
             for helper in helpers:
                 helper.cancel()
             await self._dismiss(workers)

@@ -38,13 +38,30 @@ class FetchError(CrawlerError):
     """A request that got no usable response.
 
     `reason` is the short code that ends up in the frontier (`timeout`, `connection`, ...).
-    `retryable` says whether another try may help; the retry middleware decides.
+    `retryable` says whether another try may help, and `after` how many seconds that has to wait
+    at least; the retry middleware decides. `connecting` says that it was a connection that did
+    not come in time.
     """
 
-    def __init__(self, reason: str, detail: str = "", *, retryable: bool = False) -> None:
+    def __init__(
+        self,
+        reason: str,
+        detail: str = "",
+        *,
+        retryable: bool = False,
+        after: float = 0.0,
+        connecting: bool = False,
+    ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.retryable = retryable
+        self.after = after
+        self.connecting = connecting
+
+    @property
+    def unreachable(self) -> bool:
+        """Whether no connection with the host could be had, or it broke."""
+        return self.connecting or self.reason in ("connection", "dns", "tls")
 
 
 class InvalidUrl(CrawlerError, ValueError):

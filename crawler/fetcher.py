@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
 from typing import Self
 
@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from crawler.body import Bodies, off_the_clock
+from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.guard import AddressRefused, Guard
@@ -49,7 +50,14 @@ class Fetcher:
     Redirects are followed here, hop by hop. `wire.py` has the connections, `body.py` the bodies.
     """
 
-    def __init__(self, settings: Settings, guard: Guard, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        guard: Guard,
+        throttle: Throttle,
+        cookies: Cookies | None = None,
+    ) -> None:
+        self._cookies = cookies or Cookies(on=False)
         self._settings = settings
         self._guard = guard
         self._throttle = throttle
@@ -77,7 +85,7 @@ class Fetcher:
             connector=connector,
             auto_decompress=False,
             trust_env=False,
-            cookie_jar=aiohttp.DummyCookieJar(),
+            cookie_jar=aiohttp.DummyCookieJar(),  # ours is kept in the file
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
             max_line_size=MAX_LINE,
@@ -121,6 +129,9 @@ class Fetcher:
         url = canonical(request.url)
         method, body = request.method, request.body
         headers = dict(request.headers)
+        general, plain = self._headers, False
+        if request.cookies:
+            self._cookies.give(request, url, headers)
         trail: list[str] = []
         most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
@@ -128,7 +139,9 @@ class Fetcher:
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    response = await self._hop(request, method, url, headers, body, first, deadline)
+                    own = self._throttle.gate(host_of(url)).headers
+                    sent = {**general, **(_harmless(own) if plain else own), **headers}
+                    response = await self._hop(request, method, url, sent, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
                         break
@@ -137,7 +150,9 @@ class Fetcher:
                         raise FetchError("too_many_redirects", f"{len(trail)} hops")
                     method, body = _method_after(response.status, method, body, headers)
                     if origin_of(target) != origin_of(url):
-                        headers = {k: v for k, v in headers.items() if k.lower() in _HARMLESS}
+                        headers, general = _harmless(headers), _harmless(general)
+                        # What a host is to be told over https is not for all between to read.
+                        plain = plain or (url.startswith("https:") and target.startswith("http:"))
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
                         await off_the_clock(deadline, before_hop(url, target))
@@ -153,7 +168,7 @@ class Fetcher:
         request: Request,
         method: str,
         url: str,
-        headers: dict[str, str],
+        sent: dict[str, str],
         body: bytes | None,
         first: int | None,
         deadline: asyncio.Timeout,
@@ -162,7 +177,9 @@ class Fetcher:
             raise RuntimeError("the fetcher is not entered")
         self._guard.approach(url)
         started = time.perf_counter()
-        sent = {**self._headers, **self._throttle.gate(host_of(url)).headers, **headers}
+        jar = self._cookies.jar_of(request)
+        if jar is not None:
+            self._cookies.send(jar, url, sent)
         content = b""
         try:
             async with self._session.request(
@@ -173,6 +190,8 @@ class Fetcher:
                 allow_redirects=False,
             ) as answer:
                 request.phases.ttfb = time.perf_counter() - started
+                if jar is not None and (lines := answer.headers.getall("Set-Cookie", ())):
+                    self._cookies.receive(jar, url, lines)
                 if answer.status in _REDIRECTS and "Location" in answer.headers:
                     await self._bodies.skip(answer)
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
@@ -207,6 +226,11 @@ class Fetcher:
         return target
 
 
+def _harmless(headers: Mapping[str, str]) -> dict[str, str]:
+    """Return those headers that may follow a redirect to another origin."""
+    return {name: value for name, value in headers.items() if name.lower() in _HARMLESS}
+
+
 def _method_after(
     status: int, method: str, body: bytes | None, headers: dict[str, str]
 ) -> tuple[str, bytes | None]:
@@ -234,7 +258,8 @@ def _explained(error: Exception) -> FetchError | DropRequest:
         case aiohttp.ClientSSLError() | ssl.SSLError():
             return FetchError("tls", text, retryable=True)
         case aiohttp.ServerTimeoutError():
-            return FetchError("timeout", text or "no connection in time", retryable=True)
+            why = text or "no connection in time"
+            return FetchError("timeout", why, retryable=True, connecting=True)
         case aiohttp.ClientPayloadError():
             return FetchError("truncated", text, retryable=True)
         case aiohttp.ClientResponseError():

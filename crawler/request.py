@@ -1,6 +1,7 @@
 """What is to be fetched."""
 
 import json as jsonlib
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -24,6 +25,10 @@ class Phases:
     elapsed: float | None = None  # the whole fetch, redirects and middleware included
 
 
+# What a Cookie header cannot hold: control characters, its own punctuation, lone surrogates.
+_NOT_IN_VALUE = re.compile(r"[\x00-\x1f\x7f;\ud800-\udfff]")
+_NOT_IN_NAME = re.compile(r"[\x00-\x20\x7f;=\ud800-\udfff]")
+
 # A spider's method, or its name. What it returns is the spider's business.
 Callback = Callable[..., Any] | str
 
@@ -36,7 +41,8 @@ class Request:
     `parse`. `body` is bytes or text; `json` and `form` build one and its Content-Type, and
     make the method POST when none is given. `meta` and `cb_kwargs` are kept as JSON. Higher
     `priority` goes first within a host. `dont_filter` fetches the page even when the crawl
-    has seen it. `handle_status` lists statuses outside 2xx that go to the callback.
+    has seen it. `handle_status` lists statuses outside 2xx that go to the callback. `cookies`
+    are put into the request's jar, for its host: later requests send them too.
 
     Raises `ValueError` when the url or an argument cannot be right.
     """
@@ -47,6 +53,7 @@ class Request:
         "callback",
         "cb_kwargs",
         "contact",
+        "cookies",
         "depth",
         "dont_filter",
         "errback",
@@ -67,6 +74,7 @@ class Request:
         *,
         method: str | None = None,
         headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
         body: bytes | str | None = None,
         json: Any = None,
         form: Mapping[str, Any] | None = None,
@@ -81,6 +89,7 @@ class Request:
             raise ValueError(f"a request's url is a string, not {type(url).__name__}")
         self.url = url
         self.headers: dict[str, str] = dict(headers or {})
+        self.cookies: dict[str, str] = _cookies(cookies) if cookies else {}
         self.body: bytes | None = None
         if body or json is not None or form:
             self.body = _body(body, json, form, self.headers)
@@ -106,6 +115,7 @@ class Request:
             "callback": self.callback,
             "method": self.method,
             "headers": self.headers,
+            "cookies": self.cookies,
             "body": self.body,
             "meta": self.meta,
             "cb_kwargs": self.cb_kwargs,
@@ -134,6 +144,16 @@ def _name(callback: Callback | None) -> str | None:
             f"a callback is a method of the spider, kept by its name, and {callback!r} is not"
         )
     return name
+
+
+def _cookies(cookies: Mapping[str, str]) -> dict[str, str]:
+    if not isinstance(cookies, Mapping):
+        raise ValueError(f"cookies are a dict of names and values, not {type(cookies).__name__}")
+    found = {str(name): str(value) for name, value in cookies.items()}
+    for name, value in found.items():
+        if not name or _NOT_IN_NAME.search(name) or _NOT_IN_VALUE.search(value):
+            raise ValueError(f"no server could read the cookie {name!r}: {value[:80]!r}")
+    return found
 
 
 def _body(
@@ -203,7 +223,7 @@ def identify(url: str) -> tuple[str, str, int]:
     return found, host_of(found) if is_web(found) else "", fingerprint("GET", found)
 
 
-_KEPT = ("headers", "meta", "cb_kwargs", "errback", "dont_filter")
+_KEPT = ("headers", "cookies", "meta", "cb_kwargs", "errback", "dont_filter")
 
 
 def _payload(request: Request) -> str | None:

@@ -3,13 +3,14 @@
 import asyncio
 import json
 import time
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
 from crawler.errors import DropRequest, FetchError
 from crawler.request import Request
 from crawler.response import Response
-from crawler.retrying import backoff_delay
+from crawler.retrying import backoff_delay, parse_retry_after
 from crawler.robots import ALLOW_ALL, MAX_AGE, MAX_BYTES, RobotsRules, rules_for_status
 from crawler.url import host_of
 
@@ -17,9 +18,9 @@ from crawler.url import host_of
 class Fetch(Protocol):
     """`Fetcher.fetch`."""
 
-    async def __call__(
+    def __call__(
         self, request: Request, /, *, first: int | None, max_redirects: int | None
-    ) -> Response: ...
+    ) -> Awaitable[Response]: ...
 
 
 # RFC 9309, 2.3.1.2: at least five are followed, whatever the pages' limit is. Where more of them
@@ -28,6 +29,8 @@ _REDIRECTS = 5
 _NO_FILE = frozenset({"too_many_redirects", "bad_redirect"})
 # After the last try for a robots.txt, its origin is left alone for this long (seconds).
 _REST = 300.0
+# The rules are for everybody alike, and who asks for them is nobody yet.
+_WITHOUT_COOKIES = {"dont_merge_cookies": True}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +47,7 @@ class Verdict:
     failed: bool = False  # no rules because the host failed; False: because it is off limits
     again: bool = False
     tries: int = 0
+    unreachable: bool = False  # no connection with the host could be had
 
 
 class Rulebook:
@@ -74,6 +78,18 @@ class Rulebook:
             del self._verdicts[origin]
             self._origins[host_of(f"{origin}/")].discard(origin)
 
+    def has_news(self, host: str) -> bool:
+        """Say whether something of the host is still to be saved."""
+        return host in self._news
+
+    def drop(self, host: str) -> None:
+        """Forget a host altogether; what was saved of it can be taken up again."""
+        for origin in self._origins.pop(host, ()):
+            self._verdicts.pop(origin, None)
+            self._expires.pop(origin, None)
+            if (asking := self._asking.get(origin)) is not None and not asking.locked():
+                del self._asking[origin]
+
     async def learn(self, origin: str) -> Verdict:
         """Return the verdict on an origin, asking for its robots.txt (once) if need be.
 
@@ -89,28 +105,31 @@ class Rulebook:
 
     async def _ask(self, origin: str) -> Verdict:
         """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
-        reason, retryable = "robots_unavailable", True
+        reason, retryable, unreachable, asked = "robots_unavailable", True, False, 0.0
         try:
             # One byte more than counts, which tells where the last line of a larger one is cut.
             response = await self._fetch(
-                Request(f"{origin}/robots.txt"), first=MAX_BYTES + 1, max_redirects=_REDIRECTS
+                Request(f"{origin}/robots.txt", meta=_WITHOUT_COOKIES),
+                first=MAX_BYTES + 1,
+                max_redirects=_REDIRECTS,
             )
         except DropRequest as error:
             return Verdict(None, time.time() + _REST, error.reason)
         except FetchError as error:
             if error.reason in _NO_FILE:
                 return Verdict(ALLOW_ALL, time.time() + MAX_AGE)
-            reason, retryable = error.reason, error.retryable
+            reason, retryable, unreachable = error.reason, error.retryable, error.unreachable
         else:
             rules = rules_for_status(response.status, response.body)
             if rules is not None:
                 return Verdict(rules, time.time() + MAX_AGE)
+            asked = parse_retry_after(response.headers.get("Retry-After"), time.time()) or 0.0
         before = self._verdicts.get(origin)
         tries = 1 + (before.tries if before is not None and before.again else 0)
         if retryable and tries <= self._retries:
-            wait = backoff_delay(tries, base=self._backoff)
+            wait = max(backoff_delay(tries, base=self._backoff), asked)
             return Verdict(None, time.time() + wait, reason, True, again=True, tries=tries)
-        return Verdict(None, time.time() + _REST, reason, True)
+        return Verdict(None, time.time() + _REST, reason, True, unreachable=unreachable)
 
     def allows(self, verdict: Verdict, url: str) -> bool:
         """Say whether our agent may fetch `url`."""

@@ -1,25 +1,24 @@
 """The scheduler: moves ready requests from the frontier to the queue.
 
 It is the only place that decides when a host may be contacted. Each host with work has a
-*lane*: a few of its requests in memory, best first. A heap of lanes by the time each may go on
-makes the next choice cost O(log hosts), and hosts take turns, so that one with a million
-requests cannot starve the rest. What is in flight is known only here, in memory.
+*lane*: a few of its requests in memory, best first. A rota of lanes makes the next choice cost
+O(log hosts), and hosts take turns, so that neither one with a million requests nor one whose
+pages take long can starve the rest. What is in flight is known only here, in memory.
 """
 
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from heapq import heappop, heappush
-from itertools import count
+from itertools import islice
 
-from crawler.lanes import NEVER, FetchJob, Job, Lane, RobotsJob
+from crawler.lanes import NEVER, FetchJob, Job, Lane, RobotsJob, Rota
+from crawler.memory import HostMemory
 from crawler.rulebook import Rulebook
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
 from crawler.url import origin_of
 from storage import Store
 from storage.records import (
     Committed,
-    HostRecord,
     HostWork,
     Run,
     State,
@@ -52,17 +51,17 @@ class Scheduler:
         self._run = run
         self._queue = queue
         self._throttle = throttle
+        self.memory = HostMemory(throttle, rulebook, resumed=run.resumed)
         self._rulebook = rulebook
         self._concurrency = concurrency
         self._max_pages = max_pages
         self._finished = 0  # pages that count against `max_pages`
         self._lanes: dict[str, Lane] = {}
-        self._heap: list[tuple[float, int, Lane]] = []
-        self._turn = count()
+        self._given_up: set[str] = set()  # hosts with work that nothing will be asked of
+        self._rota = Rota()
         self._outstanding: set[int] = set()  # handed out, not yet committed
         self._hungry: dict[int, Lane] = {}  # lanes that want to be refilled, by identity
         self._settled: list[Visit] = []  # requests that need no fetch, for the committer
-        self._dirty: dict[str, HostGate] = {}  # gates whose times the store should know
         self._wake = asyncio.Event()
         self._feed = asyncio.Event()
         self._seeded = run.seeded
@@ -82,7 +81,7 @@ class Scheduler:
             self._want(self._lanes[host])
         async with asyncio.TaskGroup() as group:
             refiller = group.create_task(self._refill_forever())
-            while not self._stopped and not self.drained:
+            while not self._stopped and not self._exhausted:
                 self._wake.clear()
                 self._dispatch()
                 while self._settled:
@@ -94,6 +93,11 @@ class Scheduler:
     @property
     def drained(self) -> bool:
         """Nothing queued that may run now or later, nothing in flight, nothing uncommitted."""
+        return self._exhausted and not self._given_up
+
+    @property
+    def _exhausted(self) -> bool:
+        """Whether nothing more will ever be handed out: at most hosts that are given up wait."""
         return self._seeded and not self._lanes
 
     def stop(self) -> None:
@@ -111,12 +115,13 @@ class Scheduler:
 
     async def _sleep(self) -> None:
         """Sleep until something happens, or the next lane's time comes."""
-        if not self._heap or self._full:
+        opens = self._rota.opens_at()
+        if opens == NEVER or self._full:
             await self._wake.wait()
             return
         loop = asyncio.get_running_loop()
         # Never for longer than the longest cool-down: then a look costs nothing.
-        wait = min(max(self._heap[0][0] - time.monotonic(), 0.0), MAX_COOL_DOWN)
+        wait = min(max(opens - time.monotonic(), 0.0), MAX_COOL_DOWN)
         alarm = loop.call_later(wait, self._wake.set)
         try:
             await self._wake.wait()
@@ -141,15 +146,10 @@ class Scheduler:
         )
 
     def _dispatch(self) -> None:
-        while self._heap and not (self._stopped or self._full):
-            when, _, lane = self._heap[0]
+        while not (self._stopped or self._full):
             now = time.monotonic()
-            if when > now:
+            if (lane := self._rota.take(now)) is None:
                 return
-            heappop(self._heap)
-            if when != lane.armed_at:
-                continue  # armed again since, for another time
-            lane.armed_at = NEVER
             if lane.due <= now:
                 lane.due = NEVER
                 lane.more = True
@@ -167,6 +167,9 @@ class Scheduler:
         row = lane.buffer[0]
         if lane.gate.robots:
             verdict = self._rulebook.known(origin := origin_of(row.url))
+            if verdict is not None and verdict.failed and lane.gate.breaker.open:
+                self._rulebook.forget(origin)  # whether its rest has helped is what we ask
+                verdict = None
             if verdict is None:
                 lane.asking = True
                 lane.gate.enter()
@@ -174,6 +177,8 @@ class Scheduler:
                 return
             if not self._rulebook.allows(verdict, row.url):
                 lane.buffer.popleft()
+                if verdict.unreachable:
+                    self._throttle.unreachable(lane.gate)
                 state: State = "failed" if verdict.failed else "skipped"
                 reason = verdict.reason or "robots"
                 self._settled.append(Visit(row.id, row.host, state, reason, attempts=row.attempts))
@@ -184,13 +189,11 @@ class Scheduler:
         self._queue.put_nowait(FetchJob(row, lane.gate, now))
 
     def _arm(self, lane: Lane, now: float) -> None:
-        """Have the heap look at the lane when it may go on."""
+        """Have the rota look at the lane when it may go on."""
         when = lane.due
         if self._may_go(lane):
             when = min(when, lane.gate.opens_at(now))
-        if when < lane.armed_at:
-            lane.armed_at = when
-            heappush(self._heap, (when, next(self._turn), lane))
+        self._rota.arm(lane, when)
 
     # ── what workers tell ───────────────────────────────────────────────────────────────
 
@@ -198,7 +201,7 @@ class Scheduler:
         """Note that a contact is being made now."""
         gate.begin(time.monotonic())
         if gate.delay:
-            self._dirty[gate.host] = gate
+            self._throttle.changed(gate)
         self._touch(gate)
 
     def left(self, gate: HostGate) -> None:
@@ -208,7 +211,7 @@ class Scheduler:
 
     def changed(self, gate: HostGate) -> None:
         """Note that the host's times changed, and are worth keeping."""
-        self._dirty[gate.host] = gate
+        self._throttle.changed(gate)
         self._touch(gate)
 
     def robots_learned(self, lane: Lane, delay: float) -> None:
@@ -224,6 +227,8 @@ class Scheduler:
         if lane is not None:
             self._arm(lane, time.monotonic())
             self._drop_if_idle(lane)
+        else:
+            self.memory.is_idle(gate.host)
         self._wake.set()
 
     # ── what the committer tells ────────────────────────────────────────────────────────
@@ -234,6 +239,7 @@ class Scheduler:
         for visit in visits:
             lane = self._lane(visit.host)
             lane.held.discard(visit.id)
+            self._rota.advance(lane)
             if visit.id in self._outstanding:
                 self._outstanding.remove(visit.id)
                 counts = visit.state in ("done", "failed") and visit.id not in committed.again
@@ -250,11 +256,14 @@ class Scheduler:
     def added(self, hosts: Mapping[str, int]) -> None:
         """Note that hosts have new requests in the frontier, and their highest priority."""
         for host, priority in hosts.items():
+            if host in self._given_up:
+                continue
             lane = self._lane(host)
             lane.more = True
             if lane.buffer and priority > lane.buffer[-1].priority:
                 lane.overtaken = True
             self._want(lane)
+            self._drop_if_idle(lane)
         self._wake.set()
 
     def seeded(self) -> None:
@@ -267,41 +276,31 @@ class Scheduler:
         """Whether as many pages as `max_pages` allows are finished and committed."""
         return self._max_pages is not None and self._finished >= self._max_pages
 
-    def take_host_news(self) -> list[HostRecord]:
-        """Return what the store should keep of hosts, since the last call."""
-        gates, self._dirty = self._dirty, {}
-        robots = self._rulebook.take_news()
-        monotonic, wall = time.monotonic(), time.time()
-        for host in robots:
-            gates.setdefault(host, self._throttle.gate(host))
-        return [
-            HostRecord(
-                host,
-                wall + gate.next_at - monotonic if gate.next_at > monotonic else None,
-                robots.get(host),
-            )
-            for host, gate in gates.items()
-        ]
-
     # ── from the frontier to the lanes ──────────────────────────────────────────────────
 
     def _lane(self, host: str) -> Lane:
         lane = self._lanes.get(host)
         if lane is None:
             lane = self._lanes[host] = Lane(self._throttle.gate(host))
+            self.memory.has_work(host)
         return lane
 
     def _drop_if_idle(self, lane: Lane) -> None:
         # Only work keeps a lane: memory holds the hosts that have some, not all ever seen.
-        if lane.idle:
-            self._lanes.pop(lane.gate.host, None)
+        host, given_up = lane.gate.host, lane.gate.breaker.given_up
+        if given_up and not (lane.idle or lane.handed or lane.loading or lane.asking):
+            self._given_up.add(host)  # its requests stay queued, in the store
+        elif not lane.idle:
+            return
+        if self._lanes.pop(host, None) is not None:
+            self.memory.is_idle(host)
 
     def _size(self) -> int:
         return max(_LANE_MIN, min(_LANE_MAX, _BUFFERED // max(1, len(self._lanes))))
 
     def _want(self, lane: Lane) -> None:
         low = lane.overtaken or len(lane.buffer) <= self._size() // 2
-        if lane.more and not lane.loading and low:
+        if lane.more and not lane.loading and low and not lane.gate.breaker.given_up:
             self._hungry[id(lane)] = lane
             self._feed.set()
 
@@ -310,7 +309,8 @@ class Scheduler:
             await self._feed.wait()
             self._feed.clear()
             while self._hungry:
-                lanes = [self._hungry.pop(key) for key in list(self._hungry)[:_REFILL_AT_ONCE]]
+                some = list(islice(self._hungry, _REFILL_AT_ONCE))
+                lanes = [self._hungry.pop(key) for key in some]
                 await self._refill(lanes)
                 self._wake.set()
 
@@ -333,8 +333,7 @@ class Scheduler:
             self._take_up(lane, work, now)
 
     def _take_up(self, lane: Lane, work: HostWork, now: float) -> None:
-        if not lane.gate.remembered:
-            self._remember(lane.gate, work.remembered, now)
+        self.memory.remember(lane.gate, work.remembered, now)
         for row in work.requests:
             # A request that was committed and found again while we read is not ours any more.
             if row.id not in lane.held:
@@ -346,20 +345,6 @@ class Scheduler:
         self._want(lane)
         self._arm(lane, now)
         self._drop_if_idle(lane)
-
-    def _remember(self, gate: HostGate, record: HostRecord | None, now: float) -> None:
-        """Take up what an earlier process knew of the host."""
-        gate.remembered = True
-        if record is not None and record.robots:
-            for verdict in self._rulebook.remember(record.robots):
-                gate.slow_down(self._rulebook.delay(verdict))
-        if record is not None and record.next_at is not None:
-            wait = record.next_at - time.time()
-            if wait <= MAX_COOL_DOWN:  # nobody asked for more: the clock was wrong
-                gate.cool_down(wait, now)
-        if self._run.resumed and gate.delay:
-            # The contact just before a crash may not have been written down.
-            gate.cool_down(gate.delay, now)
 
 
 def _until(moment: float) -> float:

@@ -9,6 +9,7 @@ _OURS = {
     "DOWNLOAD_DELAY": "delay",
     "AUTOTHROTTLE_ENABLED": "adaptive",
     "ROBOTSTXT_OBEY": "robots",
+    "COOKIES_ENABLED": "cookies",
     "USER_AGENT": "user_agent",
     "DEFAULT_REQUEST_HEADERS": "headers",
     "DOWNLOAD_TIMEOUT": "timeout",

@@ -1,6 +1,6 @@
 """Start requests: from the spider into the frontier, and what they make reachable."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from crawler.callbacks import is_of_user_code, name_of
 from crawler.errors import CrawlerError, InvalidUrl, UsageError
@@ -14,7 +14,7 @@ from crawler.scheduler import Scheduler
 from crawler.spider import Spider, has_no_start, start_requests
 from crawler.url import Scope, has_bad_port, is_web, origin_of, redact
 from storage import Store
-from storage.records import NewRequest, Run
+from storage.records import CookieRecord, NewRequest, Run
 
 log = get_logger("crawler.seeding")
 
@@ -39,6 +39,7 @@ class Seeder:
         scheduler: Scheduler,
         rulebook: Rulebook,
         progress: Progress,
+        cookie_news: Callable[[], Sequence[CookieRecord]],
     ) -> None:
         self._store = store
         self._run = run
@@ -48,6 +49,7 @@ class Seeder:
         self._scheduler = scheduler
         self._rulebook = rulebook
         self._progress = progress
+        self._cookie_news = cookie_news
         self._hosts: set[str] = set()
 
     async def remember(self) -> None:
@@ -119,7 +121,9 @@ class Seeder:
                 self._hosts.add(record.host)
         if len(self._hosts) > named:
             self._widen_scope()
-        added = await self._store.seed(self._run, records, last=last)
+        # `start` may have logged in, and is not run again once all it yields is in the store.
+        news = self._cookie_news()
+        added = await self._store.seed(self._run, records, last=last, cookies=news)
         self._progress.added(added)
         self._scheduler.added(added.hosts)
 

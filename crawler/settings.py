@@ -52,7 +52,10 @@ class Settings(BaseSettings):
     delay: float = Field(0.0, ge=0, description="Seconds between two contacts with one host.")
     adaptive: bool = Field(
         True,
-        description="Fewer fetches at once on a host that answers 429, 503 or not in time.",
+        description="Fewer fetches at once on a host that slows down, refuses, or times out.",
+    )
+    breaker: int = Field(
+        10, ge=0, description="Connection failures in a row after which a host rests; 0: never."
     )
     robots: bool = Field(True, description="Obey robots.txt, its Crawl-delay included.")
     user_agent: str = Field(
@@ -75,6 +78,7 @@ class Settings(BaseSettings):
     backoff: float = Field(
         1.0, ge=0, description="Seconds before the first retry; doubles with each, with jitter."
     )
+    cookies: bool = Field(True, description="Keep the cookies that servers set, and send them.")
     max_redirects: int = Field(10, ge=0, description="Redirects followed for one request.")
     max_depth: int | None = Field(None, ge=0, description="Links to follow from a start URL.")
     max_pages: int | None = Field(None, ge=1, description="End the run after so many pages.")

@@ -32,7 +32,8 @@ class Summary:
     reasons: Mapping[str, Mapping[str, int]]  # state -> reason -> requests
     tables: tuple[TableReport, ...]  # rows, and how many are not null in each field
     phases: tuple[Phase, ...]  # percentiles in milliseconds: queue, ttfb, body, parse, elapsed
-    all_starts_failed: bool
+    all_starts_failed: bool  # or wait for a host that rests
+    resting: Mapping[str, int]  # host that could not be reached -> its queued requests
 
     def as_json(self) -> dict[str, Any]:
         """Return what `crawler run --json` prints."""
@@ -53,6 +54,7 @@ class Summary:
             "reasons": {state: dict(found) for state, found in self.reasons.items()},
             "tables": {table.name: table.rows for table in self.tables},
             "coverage": {table.name: table.coverage for table in self.tables},
+            "resting": dict(self.resting),
             "phases": {p.name: {"p50": p.p50, "p90": p.p90, "p99": p.p99} for p in self.phases},
         }
 
@@ -83,4 +85,5 @@ def summarise(
         tables=tuple(report.tables),
         phases=tuple(report.phases),
         all_starts_failed=bool(report.starts) and report.starts_failed == report.starts,
+        resting=dict(report.resting),
     )

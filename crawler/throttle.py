@@ -1,21 +1,36 @@
-"""What one host may be asked of, and when: concurrency, delay, cool-down, adaptation.
+"""What one host may be asked of, and when: concurrency, delay, cool-down, rest.
 
 Times are monotonic seconds, so that a changed clock neither stalls nor floods anyone.
 """
 
 import asyncio
 import math
+import time
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from typing import Concatenate, ParamSpec
 
+from crawler.adaptive import Adaptive
+from crawler.breaker import Breaker
+from crawler.errors import FetchError
+from crawler.request import Request
+from crawler.response import Response
+from crawler.retrying import MAX_RETRY_AFTER, backoff_delay, parse_retry_after
 from crawler.settings import Settings
+from crawler.url import host_of
+
+P = ParamSpec("P")
 
 # How long a host may make us wait, whatever its Retry-After says (seconds).
-MAX_COOL_DOWN = 3600.0
-# After lowering a host's limit, wait this long before lowering it again: one burst of
-# refusals is one piece of news, however many fetches were in flight.
-_LOWER_AT_MOST_EVERY = 1.0
+MAX_COOL_DOWN = MAX_RETRY_AFTER
+# What a host says when it wants less of us.
+_PUSH_BACK = frozenset({429, 503})
 # Weight of the newest fetch in the moving average of a host's latency.
 _SMOOTHING = 0.2
+# How often to measure how late the event loop is (seconds), and how many of its turns a fetch
+# waits for: to be sent, for its headers, for its body.
+_LAG_EVERY = 0.05
+_TURNS = 3
 
 
 @dataclass(slots=True)
@@ -24,30 +39,39 @@ class HostGate:
 
     host: str
     ceiling: int  # concurrency by the settings
-    limit: float  # concurrency now, lower than the ceiling after push-back
-    delay: float  # seconds between two contacts
+    delay: float = 0.0  # seconds between two contacts
     headers: dict[str, str] = field(default_factory=dict)
     robots: bool = True
     timeout: float = 60.0
+    breaker: Breaker = field(default_factory=lambda: Breaker(0, 0.0))
+    pace: Adaptive = field(init=False)
     in_flight: int = 0
     next_at: float = 0.0  # no contact before
     awaited: bool = False  # a contact is granted and has not begun; its delay is not yet known
     latency: float | None = None  # moving average of seconds a fetch takes
-    lowered_at: float = -math.inf
     waiting: int = 0  # redirects and spiders' own fetches that wait for their turn
     freed: asyncio.Event | None = None  # made by the first of these; set when the gate changes
     remembered: bool = False  # what earlier processes knew of the host is taken up
 
+    def __post_init__(self) -> None:
+        self.pace = Adaptive(self.ceiling)
+
+    @property
+    def limit(self) -> int:
+        """How many may be inside at once, now: one, after a rest, to see whether it is over."""
+        return 1 if self.breaker.open else self.pace.limit
+
     def opens_at(self, now: float) -> float:
         """Return when the next contact may be made: `now`, later, or `inf` for not known yet."""
-        if self.in_flight >= int(self.limit) or self.awaited:
+        if self.awaited or self.breaker.given_up or self.in_flight >= self.limit:
             return math.inf
-        return max(now, self.next_at)
+        return max(now, self.next_at, self.breaker.until)
 
     def enter(self) -> None:
         """Count a granted contact. With a delay, the next is counted from when it begins."""
         self.in_flight += 1
         self.awaited = self.delay > 0
+        self.breaker.probing = self.breaker.open
 
     def begin(self, now: float) -> None:
         """Note that a contact is being made now."""
@@ -57,7 +81,7 @@ class HostGate:
     def leave(self) -> None:
         """Note that a contact is over (or, with `begin` never called, given up)."""
         self.in_flight -= 1
-        self.awaited = False
+        self.awaited = self.breaker.probing = False
 
     def slow_down(self, delay: float) -> None:
         """Ask for at least `delay` seconds between contacts, from the last one on."""
@@ -69,25 +93,14 @@ class HostGate:
         """Make no contact for that long; clamped to `MAX_COOL_DOWN`."""
         self.next_at = max(self.next_at, now + min(max(seconds, 0.0), MAX_COOL_DOWN))
 
-    def praise(self, seconds: float) -> None:
-        """Note a fetch that went well: the limit creeps up, by one for a round of successes."""
-        if self.limit < self.ceiling:
-            self.limit = min(self.ceiling, self.limit + 1 / self.limit)
-        before = self.latency
-        self.latency = seconds if before is None else before + _SMOOTHING * (seconds - before)
-
-    def push_back(self, now: float) -> None:
-        """Note that the host answered 429 or 503, or not in time: the limit is halved."""
-        if now - self.lowered_at >= _LOWER_AT_MOST_EVERY:
-            self.limit = max(1.0, self.limit / 2)
-            self.lowered_at = now
-
 
 class Throttle:
     """The gates of all hosts, made on first use from the settings."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._lag = 0.0  # seconds that the event loop is late, on average
+        self._news: dict[str, HostGate] = {}
         self._gates: dict[str, HostGate] = {}
 
     def gate(self, host: str) -> HostGate:
@@ -108,7 +121,93 @@ class Throttle:
             robots = robots if own.robots is None else own.robots
             timeout = timeout if own.timeout is None else own.timeout
             headers = own.headers
-        return HostGate(host, limit, float(limit), delay, headers, robots, timeout)
+        breaker = Breaker(settings.breaker, settings.backoff)
+        return HostGate(host, limit, delay, headers, robots, timeout, breaker)
+
+    def forget(self, host: str) -> bool:
+        """Forget a host, unless somebody is inside, or waits; return whether it is forgotten."""
+        gate = self._gates.get(host)
+        if gate is not None and (gate.in_flight or gate.waiting):
+            return False
+        self._gates.pop(host, None)
+        return True
+
+    async def measure_lag(self) -> None:
+        """Keep measuring, until cancelled, how late our own event loop is."""
+        while True:
+            began = time.monotonic()
+            await asyncio.sleep(_LAG_EVERY)
+            late = time.monotonic() - began - _LAG_EVERY
+            self._lag += _SMOOTHING * (late - self._lag)
+
+    # ── what hosts make of being asked ──────────────────────────────────────────────────
+
+    def answered(self, gate: HostGate, seconds: float, response: Response | None = None) -> None:
+        """Note an answer, `seconds` after the contact began; None: a redirect on the way.
+
+        After a 429 or 503 the host as a whole is left alone for a while, whatever becomes of
+        the request: another try, a failure, or its callback's.
+        """
+        now = time.monotonic()
+        before = gate.latency
+        gate.latency = seconds if before is None else before + _SMOOTHING * (seconds - before)
+        if gate.breaker.answered():
+            self.changed(gate)
+        if response is not None and response.status in _PUSH_BACK:
+            if self._settings.adaptive:
+                gate.pace.refused(now, seconds)
+            asked = parse_retry_after(response.headers.get("Retry-After"), time.time())
+            tries = response.request.attempts + 1
+            gate.cool_down(
+                max(asked or 0.0, backoff_delay(tries, base=self._settings.backoff)), now
+            )
+            self.changed(gate)
+        elif self._settings.adaptive:
+            # What our own event loop took of it says nothing about the host.
+            own = _TURNS * self._lag
+            gate.pace.answered(now, max(0.0, seconds - own), gate.in_flight)
+
+    def failed(self, gate: HostGate, error: FetchError, seconds: float) -> None:
+        """Note that no whole answer came, `seconds` after the contact began."""
+        if error.reason == "timeout" and self._settings.adaptive:
+            gate.pace.refused(time.monotonic(), seconds)
+        if error.unreachable or gate.breaker.probing:
+            self.unreachable(gate)
+
+    def unreachable(self, gate: HostGate) -> None:
+        """Note that no connection with the host could be had."""
+        if gate.breaker.failed(time.monotonic()):
+            self.changed(gate)
+
+    def watched(
+        self, fetch: Callable[Concatenate[Request, P], Awaitable[Response]]
+    ) -> Callable[Concatenate[Request, P], Awaitable[Response]]:
+        """Return `fetch`, with what comes of it noted: for those who hold the host's slot."""
+
+        async def fetch_and_tell(
+            request: Request, /, *args: P.args, **keywords: P.kwargs
+        ) -> Response:
+            gate, began = self.gate(host_of(request.url)), time.monotonic()
+            try:
+                response = await fetch(request, *args, **keywords)
+            except FetchError as error:
+                self.failed(gate, error, time.monotonic() - began)
+                raise
+            self.answered(gate, time.monotonic() - began, response)
+            return response
+
+        return fetch_and_tell
+
+    def changed(self, gate: HostGate) -> None:
+        """Note that what is known of the host is worth keeping."""
+        self._news[gate.host] = gate
+
+    def take_news(self) -> dict[str, HostGate]:
+        """Return the gates that changed since the last call, by host."""
+        news, self._news = self._news, {}
+        return news
+
+    # ── for a dashboard ─────────────────────────────────────────────────────────────────
 
     def slowest(self) -> HostGate | None:
         """Return the gate of the host with the highest latency, of those in use."""

@@ -80,6 +80,16 @@ def origin_of(url: str) -> str:
     return url[: url.index("/", 8)]  # 8: past `https://`, or past `http://` and one character
 
 
+def name_of(host: str) -> str:
+    """Return a host (as `host_of` gives it) without its port."""
+    return _name_and_port(host)[0]
+
+
+def path_of(url: str) -> str:
+    """Return the path of a canonical http(s) URL: at least `/`, and without the query."""
+    return url[url.index("/", 8) :].partition("?")[0]
+
+
 def address_of(url: str) -> tuple[str, int]:
     """Return host name and port of a canonical http(s) URL, as a socket wants them.
 
@@ -109,9 +119,21 @@ def site_of(host: str) -> str:
     label such as `localhost`, a public suffix itself) is its own site, port included.
     """
     name, _ = _name_and_port(host)
-    if name.startswith("[") or name.rpartition(".")[2].isdigit():
-        return host
-    return _suffixes().privatesuffix(name) or host
+    return host if is_address(name) else _suffixes().privatesuffix(name) or host
+
+
+def is_address(name: str) -> bool:
+    """Tell whether the host name of a canonical URL is an IP address."""
+    return name.startswith("[") or name.rpartition(".")[2].isdigit()
+
+
+def is_public_suffix(name: str) -> bool:
+    """Tell whether anybody can register below a name: `com`, `co.uk`, `github.io`.
+
+    So is every single label, `localhost` too, and what is written with stray dots.
+    """
+    labels = name.strip(".")
+    return not labels or ".." in labels or _suffixes().is_public(labels)
 
 
 def fingerprint(method: str, url: str, body: bytes | None = None) -> int:

@@ -6,6 +6,7 @@ in aiohttp and relied on here is pinned by `tests/crawler/test_wire.py`.
 
 import asyncio
 import functools
+import os
 import re
 import select
 import ssl
@@ -273,6 +274,11 @@ def tls_context() -> ssl.SSLContext:
 
     `SSL_CERT_FILE` and `SSL_CERT_DIR` in the environment name others, as OpenSSL has it.
     """
+    return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@functools.lru_cache(maxsize=1)  # to read the authorities takes 20 ms
+def _trusting(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(["http/1.1"])

@@ -31,6 +31,7 @@ from crawler.rulebook import Verdict
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.url import canonical, fingerprint, redact
+from storage import StoreError
 from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
@@ -135,7 +136,6 @@ class Worker:
         try:
             response = await self._handler(request)
         except RetryLater as later:
-            contact.failed(later)
             visit.state, visit.reason, visit.status = "queued", later.reason, later.status
             visit.not_before = time.time() + later.delay
             return None
@@ -147,9 +147,10 @@ class Worker:
             visit.alias, visit.unread = fingerprint("GET", known.url), True
             return None
         except FetchError as error:
-            contact.failed(error)
             visit.reason, visit.error = error.reason, str(error)
             return Failure(request, error.reason, error)
+        except StoreError:
+            raise  # of the look-up before a redirect, and no middleware's: it ends the run
         except BaseException as error:
             if not is_of_user_code(error):
                 raise
@@ -161,7 +162,6 @@ class Worker:
             VISITING.reset(visiting)
         if response.request.id != request.id:
             response.request = request  # a middleware answered by itself
-        contact.went_well((request.phases.ttfb or 0.0) + (request.phases.body or 0.0))
         visit.status, visit.size = response.status, len(response.body)
         if not (response.ok or self._is_handled(request, response.status)):
             visit.reason = f"http_{response.status}"

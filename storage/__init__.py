@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from storage.records import (
         Committed,
+        CookieRecord,
         Finish,
         HostRecord,
         HostWork,
@@ -56,15 +57,25 @@ class Store(Protocol):
     async def finish_run(self, run: "Run", finish: "Finish") -> None: ...
     async def totals(self, run: "Run") -> "Totals": ...
     async def report(self, run: "Run") -> "Report": ...
+    async def cookies(self, run: "Run") -> "list[CookieRecord]": ...
     async def seed(
-        self, run: "Run", requests: "Sequence[NewRequest]", *, last: bool
+        self,
+        run: "Run",
+        requests: "Sequence[NewRequest]",
+        *,
+        last: bool,
+        cookies: "Sequence[CookieRecord]" = (),
     ) -> "Committed": ...
     async def start_hosts(self, run: "Run") -> set[str]: ...
     async def queued_hosts(self, run: "Run") -> list[str]: ...
     async def stands(self, run: "Run", fingerprint: int, other_than: int) -> bool: ...
     async def ready(self, run: "Run", wants: "Sequence[Want]") -> "list[HostWork]": ...
     async def commit(
-        self, run: "Run", visits: "Sequence[Visit]", hosts: "Iterable[HostRecord]" = ()
+        self,
+        run: "Run",
+        visits: "Sequence[Visit]",
+        hosts: "Iterable[HostRecord]" = (),
+        cookies: "Sequence[CookieRecord]" = (),
     ) -> "Committed": ...
 
 

@@ -10,9 +10,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from storage import cookies as jars
 from storage.errors import RunMismatch
 from storage.records import (
     Committed,
+    CookieRecord,
     HostRecord,
     HostWork,
     NewRequest,
@@ -59,7 +61,11 @@ WHERE crawl_request.state = 'skipped'
 
 
 def seed(
-    connection: sqlite3.Connection, run: int, requests: Sequence[NewRequest], last: bool
+    connection: sqlite3.Connection,
+    run: int,
+    requests: Sequence[NewRequest],
+    last: bool,
+    cookies: Sequence[CookieRecord] = (),
 ) -> Committed:
     """Add start requests; `last` says that there are no more. Adding one twice adds it once."""
     committed = Committed()
@@ -69,6 +75,7 @@ def seed(
             {(run, request.host) for request in requests},
         )
         _discover(connection, run, None, requests, committed)
+        jars.keep(connection, run, cookies)
         if last:
             connection.execute("UPDATE crawl_run SET seeded = 1 WHERE id = ?", (run,))
     return committed
@@ -136,6 +143,7 @@ def commit(
     run: Run,
     visits: Sequence[Visit],
     hosts: Iterable[HostRecord],
+    cookies: Sequence[CookieRecord] = (),
 ) -> Committed:
     """Commit a group of visits in one transaction; a visit whose items are refused fails alone.
 
@@ -147,6 +155,7 @@ def commit(
             for visit in visits:
                 _apply(connection, tables, run, visit, committed)
             connection.executemany(_SAVE_HOST, hosts)
+            jars.keep(connection, run.id, cookies)
     except BaseException:
         tables.forget()
         raise
@@ -253,9 +262,9 @@ def _refuse(connection: sqlite3.Connection, visit: Visit, why: str) -> None:
 
 
 _SAVE_HOST = """
-INSERT INTO crawl_host (host, next_at, robots) VALUES (?, ?, ?)
+INSERT INTO crawl_host (host, next_at, robots, resting) VALUES (?, ?, ?, ?)
 ON CONFLICT (host) DO UPDATE SET next_at = excluded.next_at,
-    robots = coalesce(excluded.robots, robots)
+    robots = coalesce(excluded.robots, robots), resting = excluded.resting
 """
 
 
@@ -311,7 +320,7 @@ def _host_work(connection: sqlite3.Connection, run: int, want: Want, now: float)
     remembered = None
     if want.first:
         record = connection.execute(
-            "SELECT host, next_at, robots FROM crawl_host WHERE host = ?", (want.host,)
+            "SELECT host, next_at, robots, resting FROM crawl_host WHERE host = ?", (want.host,)
         ).fetchone()
         remembered = HostRecord(*record) if record else None
     # What is held is still `queued` in the file, so as many rows more are read and left out.

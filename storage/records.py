@@ -151,6 +151,24 @@ class HostRecord(NamedTuple):
     host: str
     next_at: float | None = None  # no contact before this time
     robots: str | None = None  # JSON: origin -> its robots.txt
+    resting: int = 0  # connection failures in a row, while it is left alone for them
+
+
+class CookieRecord(NamedTuple):
+    """A cookie of a run. Its first five fields are its identity.
+
+    The order of the fields is the order of the columns in the insert statement.
+    """
+
+    jar: str  # empty unless a request names another
+    domain: str
+    path: str
+    name: str
+    host_only: bool  # for that very host, not for its subdomains
+    value: str
+    secure: bool  # over https only
+    expires: float | None  # None: with the run; 0: it is gone, and to be forgotten
+    created: float
 
 
 class Want(NamedTuple):
@@ -224,4 +242,5 @@ class Report:
     phases: list[Phase]
     bytes: int
     starts: int  # start requests, and how many of them failed
-    starts_failed: int
+    starts_failed: int  # or wait for a host that rests
+    resting: list[tuple[str, int]]  # hosts that rest or are given up, and their queued requests

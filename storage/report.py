@@ -30,6 +30,7 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
         "FROM crawl_request WHERE run = ?",
         (run,),
     ).fetchone()
+    resting = _resting(connection, run)
     return Report(
         run=run,
         spider=spider,
@@ -43,7 +44,8 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
         phases=_phases(connection, run),
         bytes=size,
         starts=starts,
-        starts_failed=starts_failed,
+        starts_failed=starts_failed + sum(starts for _, _, starts in resting),
+        resting=[(host, queued) for host, queued, _ in resting],
     )
 
 
@@ -90,6 +92,22 @@ def _reasons(connection: sqlite3.Connection, run: int) -> list[tuple[str, str, i
     return connection.execute(
         "SELECT state, coalesce(reason, ''), count(*) FROM crawl_request WHERE run = ? "
         "GROUP BY 1, 2 ORDER BY 1, 3 DESC",
+        (run,),
+    ).fetchall()
+
+
+def _resting(connection: sqlite3.Connection, run: int) -> list[tuple[str, int, int]]:
+    """Return the hosts that rest: how many of their requests wait, and of these start requests."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version < 3:
+        return []  # a file of an earlier version, that is only read
+    if not connection.execute("SELECT 1 FROM crawl_host WHERE resting > 0").fetchone():
+        return []  # so it is nearly always, and then no request needs a look
+    return connection.execute(
+        "SELECT host, count(*), count(*) FILTER (WHERE parent IS NULL) FROM crawl_request "
+        "WHERE run = ? AND state = 'queued' "
+        "AND host IN (SELECT host FROM crawl_host WHERE resting > 0) "
+        "GROUP BY host ORDER BY 2 DESC, 1",
         (run,),
     ).fetchall()
 

@@ -7,6 +7,7 @@ import json
 import sqlite3
 import time
 
+from storage import cookies
 from storage.errors import RunMismatch
 from storage.records import Finish, Run, Totals
 from storage.tables import item_tables
@@ -38,6 +39,7 @@ def begin_run(
                 "finished_at = coalesce(finished_at, ?) WHERE id = ?",
                 (now_iso(), last[0]),
             )
+            cookies.forget(connection, last[0])
         cursor = connection.execute(
             "INSERT INTO crawl_run (spider, arguments, started_at) VALUES (?, ?, ?)",
             (spider, json.dumps(arguments), now_iso()),
@@ -89,6 +91,8 @@ def finish_run(connection: sqlite3.Connection, run: int, finish: Finish) -> None
             "UPDATE crawl_run SET finish = ?, finished_at = ? WHERE id = ?",
             (finish, now_iso(), run),
         )
+        if finish == "finished":
+            cookies.forget(connection, run)
 
 
 def count(connection: sqlite3.Connection, run: int) -> Totals:

@@ -8,7 +8,7 @@ from storage.tables import REGISTRY_SQL
 # "craw" in ASCII: `file books.db` and we tell a crawl from any other SQLite database by it.
 APPLICATION_ID = 0x63726177
 # Counts up with every change of the tables below; a newer file is refused, never touched.
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _TABLES = """
 CREATE TABLE crawl_run (
@@ -33,6 +33,7 @@ CREATE TABLE crawl_start (
 CREATE TABLE crawl_host (
     host TEXT PRIMARY KEY,
     next_at REAL,                       -- no contact before this time, seconds since the epoch
+    resting INTEGER NOT NULL DEFAULT 0, -- connection failures in a row, while it rests for them
     robots TEXT                         -- JSON: origin -> what its robots.txt said, and when
 ) WITHOUT ROWID;
 
@@ -110,6 +111,7 @@ CREATE TABLE crawl_cookie (
 _UPGRADES = {
     1: "ALTER TABLE crawl_request ADD COLUMN canonical_url TEXT; "
     "ALTER TABLE crawl_request ADD COLUMN content INTEGER;" + _SCHEMA_2,
+    2: "ALTER TABLE crawl_host ADD COLUMN resting INTEGER NOT NULL DEFAULT 0;",
 }
 
 

@@ -12,12 +12,14 @@ from typing import Any, Self, TypeVar
 
 import aiosqlite
 
+from storage import cookies as jars
 from storage import frontier, runs
 from storage.errors import RunMismatch, StoreError
 from storage.health import check_filesystem, check_whole, damaged
 from storage.lock import FileLock
 from storage.records import (
     Committed,
+    CookieRecord,
     Finish,
     HostRecord,
     HostWork,
@@ -202,12 +204,26 @@ class SqliteStore:
         """Return the whole account of the run."""
         return await self._run(partial(report, run=run.id))
 
+    async def cookies(self, run: Run) -> list[CookieRecord]:
+        """Return the cookies that the run has."""
+        return await self._run(partial(jars.load, run=run.id))
+
     # ── the frontier ────────────────────────────────────────────────────────────────────
 
-    async def seed(self, run: Run, requests: Sequence[NewRequest], *, last: bool) -> Committed:
-        """Add start requests, each once however often it is given; `last`: no more will come."""
+    async def seed(
+        self,
+        run: Run,
+        requests: Sequence[NewRequest],
+        *,
+        last: bool,
+        cookies: Sequence[CookieRecord] = (),
+    ) -> Committed:
+        """Add start requests, each once however often it is given; `last`: no more will come.
+
+        `cookies` are those that changed before.
+        """
         return await self._run(
-            partial(frontier.seed, run=run.id, requests=requests, last=last),
+            partial(frontier.seed, run=run.id, requests=requests, last=last, cookies=cookies),
         )
 
     async def start_hosts(self, run: Run) -> set[str]:
@@ -237,9 +253,13 @@ class SqliteStore:
         )
 
     async def commit(
-        self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Iterable[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
-        """Commit a group of visits, and what changed about their hosts, in one transaction."""
+        """Commit visits, and what changed about hosts and cookies, in one transaction."""
         if leap := self._leap():
             visits = [
                 visit
@@ -249,7 +269,7 @@ class SqliteStore:
             ]
 
         def work(connection: sqlite3.Connection) -> Committed:
-            return frontier.commit(connection, self._tables, run, visits, hosts)
+            return frontier.commit(connection, self._tables, run, visits, hosts, cookies)
 
         return await self._run(work)
 

@@ -2,14 +2,21 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from crawler.loading import load_spider
+from crawler.settings import Settings
 from tests.site import serve
 
 ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [
+    ROOT / "README.md",
+    ROOT / "CHANGELOG.md",
+    ROOT / "SECURITY.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+]
 
 _RAISED = re.compile(r"(?:FetchError|DropRequest|CallbackError)\(\s*\"([a-z_]+)\"")
 _ASSIGNED = re.compile(r"reason ?=(?:=)? ?\(?\"([a-z_]+)\"")
@@ -40,6 +47,36 @@ async def test_the_readmes_spider_works_as_it_stands(
         spider = load_spider("books.py")
         summary = await crawler.run(spider, db=tmp_path / "books.db")
     assert (summary.finish, summary.done, summary.items) == ("finished", 5, 2)
+
+
+async def test_the_login_of_the_documentation_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import crawler
+
+    def login(request: Any) -> Any:
+        known = request.body == b"user=anna&password=secret"
+        return (303, {"Location": "/home", **({"Set-Cookie": "s=1"} if known else {})}, "")
+
+    def members(body: str) -> Any:
+        def answer(request: Any) -> Any:
+            return body if request.headers.get("cookie") == "s=1" else (403, {}, "")
+
+        return answer
+
+    pages = {
+        "/login": login,
+        "/home": members("welcome"),
+        "/orders": members("<table><td class=number>1</table><a class=next href=?page=2>next</a>"),
+        "/orders?page=2": members("<table><td class=number>2</table>"),
+    }
+    (text,) = [t for t in _python(ROOT / "docs/spiders.md") if "def logged_in" in t]
+    (tmp_path / "orders.py").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    async with serve(pages) as server:
+        arguments = {"url": server.url, "password": "secret"}
+        summary = await crawler.run(load_spider("orders.py"), db="orders.db", arguments=arguments)
+    assert (summary.finish, summary.done, summary.items) == ("finished", 3, 2)
 
 
 def test_every_reason_is_in_the_table() -> None:
@@ -74,3 +111,16 @@ def test_every_command_is_named_in_the_changelog() -> None:
     assert {
         name for name in COMMANDS if f"`{name}`" not in text and f" {name}`" not in text
     } == set()
+
+
+def test_the_limits_in_the_security_page_are_settings_with_these_defaults() -> None:
+    text = (ROOT / "SECURITY.md").read_text()
+    rows = re.findall(r"^\| [^|]+ \| `(\w+)` \| ([^|]+) \|$", text, re.MULTILINE)
+    assert len(rows) > 5
+    for name, shown in rows:
+        default = Settings.model_fields[name].default
+        if (found := re.match(r"([\d,.]+)( MiB)?", shown)) is not None:
+            number = float(found[1].replace(",", "")) * (1 << 20 if found[2] else 1)
+            assert number == default, name
+        else:
+            assert default in (True, []), name

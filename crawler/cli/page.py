@@ -4,6 +4,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from crawler.cookies import Cookies
 from crawler.errors import DropRequest, FetchError, InvalidUrl, UsageError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
@@ -27,7 +28,7 @@ class PageFetcher:
     def __init__(self, settings: Settings) -> None:
         self._guard = Guard(settings.allow_private)
         self._throttle = Throttle(settings)
-        self._fetcher = Fetcher(settings, self._guard, self._throttle)
+        self._fetcher = Fetcher(settings, self._guard, self._throttle, Cookies(on=settings.cookies))
         self._agent = settings.agent
         self._rulebook = Rulebook(
             self._fetcher.fetch, settings.agent, retries=0, backoff=settings.backoff

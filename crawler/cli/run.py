@@ -90,12 +90,12 @@ def run(
     if summary.finish != "finished":
         again = _again(name, db, arguments, overrides, out)
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
+        if summary.queued and summary.queued == sum(summary.resting.values()):
+            why = "hosts that could not be reached rest"
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
     if summary.all_starts_failed:
-        notice(
-            f"crawler: error: every start URL failed: {_errors_command(name, db)} shows why",
-            options,
-        )
+        what = "no start URL could be reached" if summary.resting else "every start URL failed"
+        notice(f"crawler: error: {what}: {_errors_command(name, db)} shows why", options)
     return status_of(outcome)
 
 

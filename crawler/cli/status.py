@@ -11,7 +11,7 @@ from crawler.cli import show
 from crawler.cli.crawlfile import CrawlFile, crawl_file
 from crawler.cli.logs import printable
 from crawler.cli.options import db_option, log_options, spider_argument
-from crawler.cli.summary import print_items, print_latency, print_pages
+from crawler.cli.summary import print_items, print_latency, print_pages, print_resting
 from storage.lock import holder
 from storage.records import ErrorReport, Report
 from storage.report import errors, hosts, report
@@ -87,6 +87,7 @@ def _as_json(
         "tables": {table.name: table.rows for table in found.tables},
         "coverage": {table.name: table.coverage for table in found.tables},
         "phases": {p.name: {"p50": p.p50, "p90": p.p90, "p99": p.p99} for p in found.phases},
+        "resting": dict(found.resting),
         "hosts": [host._asdict() for host in hosts(file.connection, found.run)],
         "runs": [
             dict(zip(("run", "spider", "started_at", "finished_at", "finish"), row, strict=True))
@@ -117,6 +118,7 @@ def _print(file: CrawlFile, found: Report) -> None:
         f"{totals.done:,} done, {totals.failed:,} failed, {totals.skipped:,} skipped, "
         f"{totals.queued:,} queued; {totals.items:,} items",
     )
+    print_resting(out, dict(found.resting))
     reasons: dict[str, dict[str, int]] = {}
     for state, reason, pages in found.reasons:
         reasons.setdefault(state, {})[reason] = pages

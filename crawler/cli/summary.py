@@ -2,6 +2,7 @@
 
 import shlex
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from rich.console import Console
@@ -9,6 +10,9 @@ from rich.console import Console
 from crawler.cli import show
 from crawler.summary import Summary
 from storage.records import Phase, TableReport
+
+# Hosts that rest and are named, those with the most requests.
+_RESTING_SHOWN = 5
 
 
 def print_summary(summary: Summary, name: str, db: Path | None) -> None:
@@ -22,12 +26,30 @@ def print_summary(summary: Summary, name: str, db: Path | None) -> None:
         f"{summary.pages_per_second:,.1f} pages/s, {_size(summary.bytes)} "
         f"in {summary.seconds:,.1f} s",
     )
+    print_resting(out, summary.resting)
     print_pages(out, summary.reasons)
     print_items(out, summary.tables)
     print_latency(out, summary.phases)
     show.heading(out, f"in {summary.db}; try next")
     for command in next_commands(name, db, summary.tables):
         show.line(out, f"  {command}")
+
+
+def print_resting(out: Console, resting: Mapping[str, int]) -> None:
+    """Print which hosts rest because they could not be reached, and what to do about it."""
+    for host, queued in islice(resting.items(), _RESTING_SHOWN):
+        requests = "request waits" if queued == 1 else "requests wait"
+        show.line(
+            out,
+            f"{host} rests: it could not be reached, and {queued:,} {requests} for it; "
+            "run again when it is up",
+        )
+    if (more := len(resting) - _RESTING_SHOWN) > 0:
+        show.line(out, f"and {more:,} more hosts rest, with {_rest_of(resting):,} requests")
+
+
+def _rest_of(resting: Mapping[str, int]) -> int:
+    return sum(islice(resting.values(), _RESTING_SHOWN, None))
 
 
 def print_pages(out: Console, reasons: Mapping[str, Mapping[str, int]]) -> None:

@@ -33,7 +33,7 @@ def retry(settings: Settings) -> Middleware:
             if last or not error.retryable:
                 raise
             delay = backoff_delay(request.attempts + 1, base=settings.backoff)
-            raise RetryLater(delay, error.reason) from error
+            raise RetryLater(max(delay, error.after), error.reason) from error
         if last or not is_retry_status(response.status):
             return response
         delay = backoff_delay(request.attempts + 1, base=settings.backoff)

@@ -15,7 +15,7 @@ from crawler.item import Item
 from crawler.request import Request
 from crawler.response import Response
 from crawler.spider import Spider
-from storage.records import Committed, HostRecord, Run, Visit
+from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
 
 # Where a crawl may be killed, beside any moment at all.
@@ -101,9 +101,13 @@ def killing(store: type[SqliteStore], failpoint: Failpoint) -> Callable[[Path], 
             return connection
 
         async def commit(
-            self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
+            self,
+            run: Run,
+            visits: Sequence[Visit],
+            hosts: Iterable[HostRecord] = (),
+            cookies: Sequence[CookieRecord] = (),
         ) -> Committed:
-            committed: Committed = await super().commit(run, visits, hosts)
+            committed: Committed = await super().commit(run, visits, hosts, cookies)
             failpoint.reach("after_commit")
             if failpoint.name == "during_checkpoint":
                 await self._run(lambda connection: _checkpoint(connection, failpoint))

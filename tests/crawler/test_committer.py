@@ -10,7 +10,17 @@ import pytest
 from crawler import committer as committer_module
 from crawler.committer import Committer
 from storage.errors import StoreError
-from storage.records import Column, Committed, HostRecord, ItemRow, NewRequest, Run, Table, Visit
+from storage.records import (
+    Column,
+    Committed,
+    CookieRecord,
+    HostRecord,
+    ItemRow,
+    NewRequest,
+    Run,
+    Table,
+    Visit,
+)
 from storage.sqlite import SqliteStore
 
 THING = Table("thing", (Column("number", "integer", "INTEGER"),))
@@ -23,14 +33,20 @@ class SlowStore:
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
         self.hosts: list[list[str]] = []
+        self.cookies: list[list[str]] = []
         self.begun = asyncio.Event()
         self.go = asyncio.Event()
 
     async def commit(
-        self, run: Run, visits: Sequence[Visit], hosts: Sequence[HostRecord] = ()
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Sequence[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
         self.groups.append([visit.id for visit in visits])
         self.hosts.append([host.host for host in hosts])
+        self.cookies.append([cookie.name for cookie in cookies])
         self.begun.set()
         await self.go.wait()
         return Committed(items=len(visits))
@@ -56,7 +72,7 @@ def visit(id_: int, **fields: Any) -> Visit:
 
 
 def committing(store: Any, listener: Listener, *, size: int = 100) -> Committer:
-    return Committer(store, RUN, listener.committed, listener.take_news, size=size)
+    return Committer(store, RUN, listener.committed, listener.take_news, lambda: (), size=size)
 
 
 async def test_what_comes_while_a_commit_runs_is_one_group() -> None:
@@ -140,6 +156,28 @@ async def test_workers_wait_when_the_store_is_slow() -> None:
     assert [id_ for group in listener.heard for id_ in group] == [1, 2, 3]
 
 
+async def test_news_of_cookies_go_with_the_next_group_or_at_the_end() -> None:
+    store, listener = SlowStore(), Listener()
+    store.go.set()
+    news = [[CookieRecord("", "a", "/", name, True, "1", False, None, 0.0)] for name in "dca"]
+    work = Committer(
+        store,  # type: ignore[arg-type]
+        RUN,
+        listener.committed,
+        listener.take_news,
+        lambda: news.pop() if news else [],
+        size=9,
+    )
+    for one in (visit(1), None):
+        work.queue.put_nowait(one)
+    await work.run()
+    assert (store.groups, store.cookies) == ([[1], []], [["a"], ["c"]])
+    news.clear()
+    work.queue.put_nowait(None)
+    await work.run()
+    assert len(store.groups) == 2  # and none is opened for nothing
+
+
 async def test_news_of_hosts_go_with_the_next_group_or_at_the_end() -> None:
     store, listener = SlowStore(), Listener()
     store.go.set()
@@ -179,7 +217,7 @@ async def test_what_the_store_says_of_a_group_reaches_the_listener(tmp_path: Pat
     async with SqliteStore(tmp_path / "crawl.db") as store:
         run = await store.begin_run("books", {}, fresh=False, tables=[THING])
         await store.seed(run, [NewRequest(n, f"http://a/{n}", "a") for n in (1, 2)], last=True)
-        work = Committer(store, run, lambda _, told: heard.append(told), list, size=9)
+        work = Committer(store, run, lambda _, told: heard.append(told), list, list, size=9)
         work.queue.put_nowait(visit(1, items=[ItemRow(THING, (1,), "http://a/1")]))
         work.queue.put_nowait(visit(2, items=[ItemRow(THING, (2**70,), "http://a/2")]))
         work.queue.put_nowait(visit(1))

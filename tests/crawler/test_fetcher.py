@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 
 from crawler.errors import DropRequest, FetchError
 from crawler.fetcher import Fetcher
@@ -588,6 +589,37 @@ async def test_a_hosts_own_headers_go_to_that_host_only() -> None:
         await fetch(server.url(), {"host": [{"match": server.host, "headers": {"X-Key": "k"}}]})
     assert server.asked[0].header("X-Key") == "k"
     assert other.asked[0].header("X-Key") is None
+
+
+async def test_headers_of_the_settings_do_not_follow_a_redirect_to_another_origin() -> None:
+    given = {"Authorization": "Basic x", "X-Api-Key": "k", "Accept-Language": "de"}
+    async with serving({"/": ok()}) as other:
+        answers: dict[str, Answer] = {"/": moved(302, "/in"), "/in": moved(302, other.url())}
+        async with serving(answers) as server:
+            await fetch(server.url(), {"headers": given, "user_agent": "mine"})
+    for asked in server.asked:
+        assert [asked.header(name) for name in given] == list(given.values())
+    (there,) = other.asked
+    assert [there.header(name) for name in given] == [None, None, "de"]
+    assert there.header("User-Agent") == "mine"
+
+
+async def test_a_hosts_own_headers_do_not_go_from_https_to_plain_http(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
+    side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(side)
+    own = {"host": [{"match": "127.0.0.1", "headers": {"X-Key": "k", "Accept": "text/x"}}]}
+    async with serving({"/": moved(302, "/in"), "/in": ok()}) as plain:
+        async with serving({"/": moved(302, plain.url())}, tls=side) as server:
+            await fetch(server.url(), own)
+        await fetch(plain.url("/in"), own)
+    assert server.asked[0].header("X-Key") == "k"
+    assert [asked.header("X-Key") for asked in plain.asked] == [None, None, "k"]
+    assert [asked.header("Accept") for asked in plain.asked] == ["text/x"] * 3
 
 
 async def test_each_hop_passes_the_guard() -> None:

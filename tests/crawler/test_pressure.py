@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from crawler import Crawl, Item, Request, Response, Spider
-from storage.records import Committed, HostRecord, Run, Visit
+from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
 from tests.site import serve
 
@@ -53,13 +53,17 @@ class SlowStore(SqliteStore):
         self.largest = 0
 
     async def commit(
-        self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Iterable[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
         def dawdle(_: sqlite3.Connection) -> None:
             time.sleep(self.seconds)
 
         await self._run(dawdle)
-        committed = await super().commit(run, visits, hosts)
+        committed = await super().commit(run, visits, hosts, cookies)
         self.committed += len(visits)
         self.largest = max(self.largest, len(visits))
         return committed
@@ -101,13 +105,17 @@ class Stuck(SqliteStore):
         self._commits = 0
 
     async def commit(
-        self, run: Run, visits: Sequence[Visit], hosts: Iterable[HostRecord] = ()
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Iterable[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
         self._commits += 1
         if self._commits == 3:
             self._halted.set()
             await self._go.wait()
-        return await super().commit(run, visits, hosts)
+        return await super().commit(run, visits, hosts, cookies)
 
 
 async def test_when_the_disk_halts_so_does_the_fetching(db: Path) -> None:

@@ -126,6 +126,7 @@ def test_replace_changes_what_is_named_and_keeps_the_rest():
         method="POST",
         body=b"x",
         headers={"A": "1"},
+        cookies={"s": "1"},
         meta={"k": 1},
         cb_kwargs={"c": 2},
         priority=3,
@@ -135,8 +136,9 @@ def test_replace_changes_what_is_named_and_keeps_the_rest():
     )
     copy = request.replace(url="http://b.example/", priority=9)
     assert (copy.url, copy.priority) == ("http://b.example/", 9)
-    for name in ("callback", "method", "body", "headers", "meta", "cb_kwargs", "dont_filter"):
+    for name in ("callback", "method", "body", "headers", "cookies", "meta", "cb_kwargs"):
         assert getattr(copy, name) == getattr(request, name)
+    assert copy.dont_filter
     assert (copy.errback, copy.handle_status) == ("parse", frozenset({404}))
     assert request.url == "http://a.example/"
 
@@ -144,6 +146,24 @@ def test_replace_changes_what_is_named_and_keeps_the_rest():
 def test_replacing_the_body_by_json_replaces_it():
     request = Request("http://a.example/", method="POST", body=b"x")
     assert request.replace(json=[1]).body == b"[1]"
+
+
+@pytest.mark.parametrize(
+    "cookies",
+    [
+        {"a": "1; b=2"},
+        {"a": "1\r\nX: y"},
+        {"a": "\udcff"},
+        {"a b": "1"},
+        {"a=b": "1"},
+        {"a;b": "1"},
+        {"": "1"},
+        [{"name": "a", "value": "1"}],
+    ],
+)
+def test_cookies_that_no_header_could_hold_are_refused(cookies):
+    with pytest.raises(ValueError, match="cookie"):
+        Request("http://a.example/", cookies=cookies)
 
 
 # ── identity ────────────────────────────────────────────────────────────────────────────────
@@ -193,6 +213,7 @@ def test_a_request_comes_out_of_the_frontier_as_it_went_in():
         "parse_it",
         method="POST",
         headers={"X": "ü"},
+        cookies={"session": "ü"},
         body=b"\x00\xff",
         meta={"tag": Tag(word="w"), "pair": (1, 2)},
         cb_kwargs={"day": date(2024, 2, 29)},
@@ -203,8 +224,9 @@ def test_a_request_comes_out_of_the_frontier_as_it_went_in():
     )
     found = through_the_frontier(request)
     assert found.url == "http://a.example/?q=%C3%BC"
-    for name in ("callback", "method", "headers", "body", "meta", "cb_kwargs", "priority"):
+    for name in ("callback", "method", "headers", "cookies", "body", "meta", "cb_kwargs"):
         assert getattr(found, name) == getattr(request, name)
+    assert found.priority == -3
     assert (found.dont_filter, found.errback) == (True, "parse")
     assert found.handle_status == {404, 410}
     assert (found.id, found.depth, found.attempts) == (7, 2, 3)

@@ -132,6 +132,16 @@ async def test_a_host_that_fails_is_asked_again_later(answer: int | Exception) -
     assert not book.allows(verdict, f"{ORIGIN}/")
 
 
+async def test_a_robots_txt_that_is_to_be_asked_for_later_is_asked_for_then() -> None:
+    async def fetch(request: Request, **limits: Any) -> Response:
+        return Response(request.url, status=503, headers={"Retry-After": "120"})
+
+    book = Rulebook(fetch, "crawler", retries=3, backoff=0.0)
+    verdict = await book.learn(ORIGIN)
+    assert verdict.again
+    assert 119 < verdict.until - time.time() <= 120
+
+
 async def test_each_try_waits_longer_until_the_tries_are_used_up() -> None:
     host = Host(500)
     book = host.book(retries=2, backoff=10.0)

@@ -102,7 +102,7 @@ class Crawl:
             max_pages=max_pages,
         )
         self.committer = Committer(
-            store, run, self._heard, self.scheduler.take_host_news, size=workers
+            store, run, self._heard, self.scheduler.memory.take_news, size=workers
         )
         self.workers = workers
         self.house = self.courtesy()
@@ -168,7 +168,7 @@ class Crawl:
     def courtesy(self) -> Courtesy:
         discovery = Discovery(None)
         discovery.scope = Scope(["*"])
-        return Courtesy(self.settings, self.scheduler, self.throttle, self.rulebook, discovery)
+        return Courtesy(self.scheduler, self.throttle, self.rulebook, discovery)
 
 
 @asynccontextmanager
@@ -369,6 +369,102 @@ async def test_of_two_thousand_hosts_few_requests_each_are_in_memory(path: Path)
         await crawl.go()
         assert crawl.peak["lanes"] == 2000
         assert 2000 < crawl.peak["buffered"] <= 8192
+
+
+async def test_a_host_whose_pages_take_long_holds_no_more_slots_than_the_others(path: Path) -> None:
+    """Twenty hosts share eight slots; one of them answers only when the others are done."""
+    others = asyncio.Event()
+    held: list[int] = []  # by the slow one, whenever another page is done
+
+    async def outcome(row: QueuedRequest) -> Visit:
+        if row.host == "slow":
+            await others.wait()
+        else:
+            held.append(crawl.throttle.gate("slow").in_flight)
+            if len(held) == 19 * 30:
+                others.set()
+        return await done(row)
+
+    requests = [one for n in range(19) for one in pages(f"h{n}", 30)]
+    async with crawling(path, [*pages("slow", 30), *requests], outcome=outcome) as crawl:
+        await crawl.go()
+        assert max(held[: len(held) // 2]) == 1
+        assert len(crawl.handed) == 20 * 30
+
+
+async def test_of_the_hosts_that_were_crawled_only_the_latest_are_in_memory(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def robots(request: Request) -> Response:
+        return Response(request.url, body=b"User-agent: *\nDisallow: /7\n")
+
+    async def next_host(row: QueuedRequest) -> Visit:
+        crawl.peak["hosts"] = max(crawl.peak["hosts"], crawl.throttle.statistics()["hosts"])
+        crawl.peak["rules"] = max(crawl.peak["rules"], len(crawl.rulebook._verdicts))
+        crawl.peak["locks"] = max(crawl.peak["locks"], len(crawl.rulebook._asking))
+        visit = await done(row)
+        number = int(row.host[1:]) + 1
+        if number < 100:
+            visit.requests = [page(f"h{number}", 0)]
+        elif number == 100:  # and back to the first, which is forgotten by now
+            visit.requests = [page("h0", 7), page("h0", 8)]
+        return visit
+
+    monkeypatch.setattr("crawler.memory._IDLE_HOSTS", 5)
+    async with crawling(path, [page("h0", 0)], outcome=next_host, robots=robots) as crawl:
+        await crawl.go()
+        assert len(crawl.handed) == 101
+        assert crawl.urls()[-1] == "http://h0/8"
+        assert crawl.peak["hosts"] <= 10
+        assert crawl.peak["rules"] <= 10
+        assert crawl.peak["locks"] <= 10
+        assert len(crawl.robots_asked) == 100  # the store has kept what the first one said
+        assert (await totals(crawl)).skipped == 1
+
+
+async def test_a_host_that_was_given_up_is_asked_for_no_link_that_is_found_later(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def outcome(row: QueuedRequest) -> Visit:
+        visit = await done(row)
+        if row.host == "dead":
+            crawl.throttle.unreachable(crawl.throttle.gate("dead"))
+            visit.state, visit.reason, visit.not_before = "queued", "connection", time.time()
+        elif row.url == "http://a/0":
+            while "dead" in crawl.scheduler._lanes or not crawl.scheduler._given_up:
+                await asyncio.sleep(0)
+            visit.requests = [page("dead", 100), page("a", 1)]
+        return visit
+
+    monkeypatch.setattr("crawler.memory._IDLE_HOSTS", 0)  # even its gate is forgotten
+    requests = [page("a", 0), *pages("dead", 3)]
+    async with crawling(path, requests, outcome=outcome, breaker=1, backoff=0.0) as crawl:
+        await crawl.go()
+        assert "http://dead/100" not in crawl.urls()
+        assert crawl.urls()[-1] == "http://a/1"
+        assert not crawl.scheduler.drained
+        assert (await totals(crawl)).queued == 4
+
+
+async def test_a_host_that_cools_down_does_so_though_it_was_forgotten_meanwhile(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def outcome(row: QueuedRequest) -> Visit:
+        visit = await done(row)
+        if row.url == "http://a/0":
+            gate = crawl.throttle.gate("a")
+            gate.cool_down(0.3, time.monotonic())
+            crawl.scheduler.changed(gate)
+            visit.requests = [page(f"h{n}", 0) for n in range(10)]
+        elif row.host == "h9":
+            visit.requests = [page("a", 1)]
+        return visit
+
+    monkeypatch.setattr("crawler.memory._IDLE_HOSTS", 0)
+    async with crawling(path, [page("a", 0)], outcome=outcome, workers=1) as crawl:
+        await crawl.go()
+        first, second = [moment for host, moment, _ in crawl.contacts if host == "a"]
+        assert second - first >= 0.29
 
 
 async def test_no_more_are_handed_out_than_are_committed_in_time(path: Path) -> None:

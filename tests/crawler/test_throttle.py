@@ -1,17 +1,22 @@
 """One host's door: how many may be inside, and when the next may enter."""
 
+import asyncio
 import math
+import time
+from email.utils import formatdate
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
+from crawler.breaker import Breaker
+from crawler.errors import FetchError
+from crawler.request import Request
+from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
 
 
 def gate(concurrency: int = 4, delay: float = 0.0) -> HostGate:
-    return HostGate("a", concurrency, float(concurrency), delay)
+    return HostGate("a", concurrency, delay)
 
 
 # ── concurrency ─────────────────────────────────────────────────────────────────────────────
@@ -113,65 +118,257 @@ def test_a_contact_in_a_cool_down_does_not_shorten_it() -> None:
     assert door.opens_at(102.0) == 130.0
 
 
-# ── adaptation ──────────────────────────────────────────────────────────────────────────────
+# ── what the host answers ───────────────────────────────────────────────────────────────────
 
 
-def test_being_pushed_back_halves_what_is_asked_of_the_host() -> None:
-    door = gate(concurrency=8)
-    door.push_back(100.0)
-    assert door.limit == 4.0
+def answer(status: int = 200, attempts: int = 0, **headers: str) -> Response:
+    request = Request("http://a/")
+    request.attempts = attempts
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response("http://a/", status=status, headers=named, request=request)
 
 
-def test_a_burst_of_refusals_counts_once() -> None:
-    door = gate(concurrency=8)
-    for moment in (100.0, 100.1, 100.9):
-        door.push_back(moment)
-    assert door.limit == 4.0
-    door.push_back(101.1)
-    assert door.limit == 2.0
+def rest_of(throttle: Throttle) -> float:
+    """For how long the host is left alone from now on."""
+    now = time.monotonic()
+    return throttle.gate("a").opens_at(now) - now
 
 
-def test_a_host_is_never_shut_out_for_good() -> None:
-    door = gate(concurrency=8)
-    for moment in range(100, 200, 2):
-        door.push_back(float(moment))
-    assert door.limit == 1.0
-    assert door.opens_at(300.0) == 300.0
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_host_that_pushes_back_is_asked_half_as_much_at_once(status: int) -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8))
+    throttle.answered(throttle.gate("a"), 0.1, answer(status))
+    assert throttle.gate("a").limit == 4
 
 
-def test_success_raises_the_limit_by_about_one_a_round_up_to_the_ceiling() -> None:
-    door = gate(concurrency=8)
-    for moment in (100.0, 102.0, 104.0):
-        door.push_back(moment)
-    assert door.limit == 1.0
-    door.praise(0.1)
-    assert door.limit == 2.0
-    for _ in range(2):
-        door.praise(0.1)
-    assert 2.8 < door.limit <= 3.0
-    for _ in range(200):
-        door.praise(0.1)
-    assert door.limit == 8
+def test_a_host_that_does_not_answer_in_time_is_asked_half_as_much_at_once() -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8))
+    throttle.failed(throttle.gate("a"), FetchError("timeout"), 0.1)
+    assert throttle.gate("a").limit == 4
 
 
-@given(st.lists(st.booleans(), max_size=60), st.integers(1, 64))
-def test_the_limit_stays_between_one_and_the_ceiling(news: list[bool], ceiling: int) -> None:
-    door = gate(concurrency=ceiling)
-    for moment, good in enumerate(news):
-        if good:
-            door.praise(0.1)
-        else:
-            door.push_back(moment * 2.0)
-        assert 1.0 <= door.limit <= ceiling
+@pytest.mark.parametrize("reason", ["connection", "truncated", "too_large"])
+def test_other_failures_change_nothing_about_how_much_is_asked(reason: str) -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8))
+    throttle.failed(throttle.gate("a"), FetchError(reason), 0.1)
+    assert throttle.gate("a").limit == 8
+
+
+def test_what_is_not_adaptive_keeps_its_limit_and_cools_down_all_the_same() -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8, adaptive=False, backoff=10.0))
+    throttle.answered(throttle.gate("a"), 0.1, answer(429))
+    assert throttle.gate("a").limit == 8
+    assert rest_of(throttle) > 4.9
+
+
+@pytest.mark.parametrize(
+    ("asked", "least", "most"),
+    [
+        ("120", 119.0, 120.0),
+        ("1e999", 5.0, 10.0),  # no sense in it: the backoff alone
+        ("soon", 5.0, 10.0),
+        ("-30", 5.0, 10.0),
+        ("99999999999999", MAX_COOL_DOWN - 1, MAX_COOL_DOWN),
+        ("a date in 1000 s", 998.0, 1000.0),
+        ("a date 1000 s ago", 5.0, 10.0),
+    ],
+)
+@pytest.mark.parametrize("attempts", [0, 9])
+def test_retry_after_cools_the_host_whether_or_not_there_is_another_try(
+    asked: str, least: float, most: float, attempts: int
+) -> None:
+    throttle = Throttle(Settings(backoff=10.0))
+    if asked.startswith("a date"):
+        asked = formatdate(time.time() + (1000 if "in" in asked else -1000), usegmt=True)
+    throttle.answered(throttle.gate("a"), 0.1, answer(503, attempts, Retry_After=asked))
+    if not attempts:
+        assert least - 1 < rest_of(throttle) <= most
+    assert rest_of(throttle) > 4.0
+
+
+def test_retry_after_means_nothing_on_an_answer_that_is_no_refusal() -> None:
+    throttle = Throttle(Settings())
+    throttle.answered(throttle.gate("a"), 0.1, answer(200, Retry_After="100"))
+    assert rest_of(throttle) == 0.0
+
+
+def test_a_flood_of_refusals_is_one_piece_of_news() -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8, backoff=10.0))
+    for _ in range(8):
+        throttle.answered(throttle.gate("a"), 5.0, answer(429))
+    assert throttle.gate("a").limit == 4
+    assert rest_of(throttle) <= 10.0
+
+
+def test_a_cool_down_is_news_for_the_store() -> None:
+    throttle = Throttle(Settings())
+    throttle.answered(throttle.gate("a"), 0.1, answer(200))
+    assert throttle.take_news() == {}
+    throttle.answered(throttle.gate("a"), 0.1, answer(429))
+    assert throttle.take_news() == {"a": throttle.gate("a")}
+    assert throttle.take_news() == {}
 
 
 def test_latency_is_a_moving_average() -> None:
-    door = gate()
+    throttle = Throttle(Settings())
+    door = throttle.gate("a")
     assert door.latency is None
-    door.praise(1.0)
+    throttle.answered(door, 1.0)
     assert door.latency == 1.0
-    door.praise(2.0)
+    throttle.answered(door, 2.0)
     assert 1.0 < door.latency < 1.5
+
+
+async def test_what_our_own_event_loop_takes_is_not_held_against_the_host() -> None:
+    throttle = Throttle(Settings(concurrency_per_host=8))
+    measuring = asyncio.create_task(throttle.measure_lag())
+    for _ in range(5):
+        await asyncio.sleep(0.06)
+        time.sleep(0.1)  # somebody computes
+    measuring.cancel()
+    await asyncio.wait([measuring])
+    gate = throttle.gate("a")
+    for _ in range(8):
+        gate.enter()
+    throttle.answered(gate, 0.05)
+    for _ in range(24):
+        throttle.answered(gate, 0.05)
+    assert gate.pace.round is not None
+    assert gate.pace.round.median < 0.05
+    assert gate.latency == pytest.approx(0.05)  # as it is told to the user
+
+
+# ── hosts that cannot be reached ────────────────────────────────────────────────────────────
+
+NO_CONNECTION = [
+    FetchError("connection"),
+    FetchError("dns"),
+    FetchError("tls"),
+    FetchError("timeout", connecting=True),
+]
+
+
+@pytest.mark.parametrize("error", NO_CONNECTION, ids=lambda error: error.reason)
+def test_a_host_that_cannot_be_reached_so_often_rests(error: FetchError) -> None:
+    throttle = Throttle(Settings(breaker=3))
+    for _ in range(2):
+        throttle.failed(throttle.gate("a"), error, 0.1)
+    assert rest_of(throttle) == 0.0
+    assert throttle.take_news() == {}
+    throttle.failed(throttle.gate("a"), error, 0.1)
+    assert 9.0 < rest_of(throttle) <= 10.0
+    assert throttle.take_news() == {"a": throttle.gate("a")}
+
+
+@pytest.mark.parametrize("reason", ["timeout", "truncated", "too_large", "bad_response"])
+def test_a_host_that_was_reached_does_not_rest(reason: str) -> None:
+    throttle = Throttle(Settings(breaker=3))
+    for _ in range(10):
+        throttle.failed(throttle.gate("a"), FetchError(reason), 0.1)
+    assert rest_of(throttle) == 0.0
+
+
+@pytest.mark.parametrize("status", [200, 404, 500])
+def test_an_answer_in_between_begins_the_count_anew(status: int) -> None:
+    throttle = Throttle(Settings(breaker=3))
+    for _ in range(5):
+        for _ in range(2):
+            throttle.failed(throttle.gate("a"), FetchError("connection"), 0.1)
+        throttle.answered(throttle.gate("a"), 0.1, answer(status))
+    assert rest_of(throttle) == 0.0
+
+
+def test_after_a_rest_one_probe_is_let_in_when_all_others_are_out() -> None:
+    door = HostGate("a", 4, breaker=Breaker(1, 1.0))
+    door.enter()
+    door.enter()
+    door.breaker.failed(100.0)
+    assert door.opens_at(105.0) == math.inf  # two are inside still
+    door.leave()
+    door.leave()
+    assert door.opens_at(105.0) == 110.0
+    door.enter()
+    assert door.opens_at(111.0) == math.inf
+    door.breaker.failed(112.0)
+    door.leave()
+    assert door.opens_at(113.0) == 132.0
+
+
+def test_a_probe_that_answers_opens_the_gate_to_all() -> None:
+    throttle = Throttle(Settings(breaker=1, concurrency_per_host=4))
+    door = throttle.gate("a")
+    door.breaker.failed(time.monotonic() - 100.0)
+    door.enter()
+    throttle.take_news()
+    throttle.answered(door, 0.1, answer(404))
+    assert rest_of(throttle) == 0.0  # though the probe is still inside
+    assert throttle.take_news() == {"a": door}  # it rests no more
+
+
+def test_a_probe_that_is_given_up_makes_room_for_the_next() -> None:
+    door = HostGate("a", 4, breaker=Breaker(1, 1.0))
+    door.breaker.failed(100.0)
+    door.enter()
+    door.leave()  # the guard refused it, say
+    assert door.opens_at(111.0) == 111.0
+
+
+def test_a_probe_that_gets_no_whole_answer_has_failed() -> None:
+    throttle = Throttle(Settings(breaker=1, backoff=0.0))
+    door = throttle.gate("a")
+    door.breaker.failed(time.monotonic() - 100.0)
+    door.enter()
+    throttle.failed(door, FetchError("timeout"), 0.1)
+    assert door.breaker.rests == 2
+
+
+def test_a_host_that_is_given_up_is_closed_for_good() -> None:
+    door = HostGate("a", 4, breaker=Breaker(1, 1.0))
+    for _ in range(4):
+        door.breaker.failed(100.0)
+        door.enter()
+        door.breaker.failed(100.0)
+        door.leave()
+    assert door.breaker.given_up
+    assert door.opens_at(1e9) == math.inf
+
+
+# ── a fetch whose outcome is noted ──────────────────────────────────────────────────────────
+
+
+async def test_a_watched_fetch_tells_the_gate_of_its_host() -> None:
+    throttle = Throttle(Settings(breaker=1, backoff=10.0))
+    outcomes: list[Response | Exception] = [answer(503), FetchError("connection")]
+
+    async def fetch(request: Request, word: str) -> Response:
+        assert word == "kept"
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    watched = throttle.watched(fetch)
+    assert (await watched(Request("http://a/robots.txt"), "kept")).status == 503
+    assert rest_of(throttle) > 4.0
+    with pytest.raises(FetchError):
+        await watched(Request("http://a/robots.txt"), word="kept")
+    assert throttle.gate("a").breaker.open
+
+
+# ── forgetting ──────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_host_can_be_forgotten_unless_somebody_is_there() -> None:
+    throttle = Throttle(Settings())
+    before = throttle.gate("a")
+    assert throttle.forget("a")
+    assert throttle.gate("a") is not before
+    throttle.gate("a").enter()
+    assert not throttle.forget("a")
+    throttle.gate("a").leave()
+    throttle.gate("a").waiting = 1
+    assert not throttle.forget("a")
+    assert throttle.forget("never seen")
 
 
 # ── all hosts ───────────────────────────────────────────────────────────────────────────────
@@ -187,7 +384,7 @@ def test_gates_are_made_from_the_settings() -> None:
     door = Throttle(Settings(concurrency_per_host=3, delay=0.5, robots=False, timeout=7)).gate("a")
     assert (door.ceiling, door.limit, door.delay, door.robots, door.timeout) == (
         3,
-        3.0,
+        3,
         0.5,
         False,
         7.0,
@@ -215,8 +412,8 @@ def test_the_slowest_host_is_the_one_with_the_highest_latency() -> None:
     throttle = Throttle(Settings())
     assert throttle.slowest() is None
     throttle.gate("idle")
-    throttle.gate("quick").praise(0.1)
-    throttle.gate("slow").praise(2.0)
+    throttle.answered(throttle.gate("quick"), 0.1)
+    throttle.answered(throttle.gate("slow"), 2.0)
     assert throttle.slowest() is throttle.gate("slow")
 
 

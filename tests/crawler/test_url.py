@@ -18,9 +18,12 @@ from crawler.url import (
     canonical,
     fingerprint,
     host_of,
+    is_public_suffix,
     is_web,
     join,
+    name_of,
     origin_of,
+    path_of,
     redact,
     site_of,
 )
@@ -203,6 +206,29 @@ def test_only_http_and_https_are_web():
 )
 def test_a_host_belongs_to_a_site(host, site):
     assert site_of(host) == site
+
+
+@pytest.mark.parametrize(
+    ("name", "public"),
+    [
+        ("com", True),
+        ("co.uk", True),
+        ("co.uk.", True),
+        (".co.uk", True),
+        ("github.io", True),
+        ("any.ck", True),
+        ("localhost", True),
+        ("nobody-knows-it", True),
+        ("a..b", True),
+        ("", True),
+        (".", True),
+        ("www.ck", False),
+        ("example.com", False),
+        ("a.co.uk", False),
+    ],
+)
+def test_anybody_can_register_below_a_public_suffix(name, public):
+    assert is_public_suffix(name) is public
 
 
 # ── scope ───────────────────────────────────────────────────────────────────────────────────
@@ -422,6 +448,7 @@ def test_the_cut_parts_agree_with_the_parser(url):
     assert origin_of(url) == parsed.origin
     default = {"http:": "80", "https:": "443"}[parsed.protocol]
     assert address_of(url) == (parsed.hostname.strip("[]"), int(parsed.port or default))
+    assert (name_of(host_of(url)), path_of(url)) == (parsed.hostname, parsed.pathname)
     assert parsed.username == parsed.password == parsed.hash == ""
 
 

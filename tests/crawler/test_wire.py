@@ -430,6 +430,7 @@ async def _outcome(packets: list[bytes]) -> tuple[object, ...]:
     fault = connection.exception() or body.exception()
     content = b""
     if connection._buffer:
+        connection._buffer.clear()  # as whoever waits for the head does
         transport = connection.transport
         open_still = transport is not None and not transport.is_closing()
         kept = open_still and not connection.should_close

@@ -7,9 +7,11 @@ from tests.hostile.case import Case
 # A file of cases for each kind.
 KINDS = (
     "codings",
+    "cookies",
     "dns",
     "framing",
     "html",
+    "manners",
     "private",
     "redirects",
     "robots",

@@ -155,7 +155,7 @@ def test_after_a_failed_group_the_same_group_can_be_committed(crawl: Crawl) -> N
     group = [visit(1, items=[item(7)], requests=requests(2))]
     with pytest.raises(sqlite3.Error):
         # One field too many for the statement, after the item's table was made.
-        frontier.commit(crawl.connection, crawl.tables, crawl.run, group, [("a", 1.0, None, 4)])  # type: ignore[list-item]
+        frontier.commit(crawl.connection, crawl.tables, crawl.run, group, [("a", 1.0, None, 4, 5)])  # type: ignore[list-item]
     assert crawl.commit(*group).items == 1
     assert crawl.numbers() == [7]
 

@@ -11,6 +11,7 @@ from storage.errors import RunMismatch
 from storage.records import (
     Column,
     ErrorReport,
+    HostRecord,
     HostReport,
     ItemRow,
     NewRequest,
@@ -82,6 +83,27 @@ def test_a_report_counts_what_the_run_did(connection: sqlite3.Connection) -> Non
     assert (told.bytes, told.starts, told.starts_failed) == (120, 2, 1)
     assert told.finished_at is not None
     assert told.started_at <= told.finished_at
+
+
+def test_hosts_that_rest_are_told_with_the_requests_that_wait_for_them(
+    connection: sqlite3.Connection,
+) -> None:
+    run = runs.begin_run(connection, "books", {}, fresh=False)
+    frontier.seed(connection, run.id, [*_requests(1, 2, "a"), *_requests(3, 6, "b")], True)
+    assert report(connection, run.id).resting == []
+    news = [HostRecord("a", resting=10), HostRecord("b", resting=11), HostRecord("c", resting=12)]
+    frontier.commit(connection, ItemTables(), run, [Visit(1, "a", "failed")], news)
+    told = report(connection, run.id)
+    assert told.resting == [("b", 4), ("a", 1)]
+    assert (told.starts, told.starts_failed) == (6, 6)  # which came to nothing, all of them
+    frontier.commit(connection, ItemTables(), run, [], [HostRecord("b")])
+    assert report(connection, run.id).resting == [("a", 1)]
+
+
+def test_a_file_of_an_earlier_version_tells_of_no_rest(connection: sqlite3.Connection) -> None:
+    run = _crawled(connection)
+    connection.executescript("ALTER TABLE crawl_host DROP COLUMN resting; PRAGMA user_version = 2")
+    assert report(connection, run.id).resting == []
 
 
 def test_phases_are_percentiles_of_what_was_measured(connection: sqlite3.Connection) -> None:

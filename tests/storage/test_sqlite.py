@@ -182,7 +182,8 @@ async def test_a_file_of_an_older_crawler_is_brought_up_to_date_and_gone_on_with
         older.executescript(
             "DROP INDEX crawl_request_content; DROP TABLE crawl_cookie; "
             "ALTER TABLE crawl_request DROP COLUMN content; "
-            "ALTER TABLE crawl_request DROP COLUMN canonical_url; PRAGMA user_version = 1"
+            "ALTER TABLE crawl_request DROP COLUMN canonical_url; "
+            "ALTER TABLE crawl_host DROP COLUMN resting; PRAGMA user_version = 1"
         )
     async with SqliteStore(path) as store:
         resumed = await begin(store)
@@ -191,6 +192,7 @@ async def test_a_file_of_an_older_crawler_is_brought_up_to_date_and_gone_on_with
     assert query(path, "PRAGMA user_version") == [(SCHEMA_VERSION,)]
     assert query(path, "SELECT canonical_url, content FROM crawl_request") == [(None, None)]
     assert query(path, "SELECT count(*) FROM crawl_cookie") == [(0,)]
+    assert query(path, "SELECT resting FROM crawl_host") == []
 
 
 async def test_a_directory_is_no_crawl(path: Path) -> None:

@@ -83,6 +83,22 @@ css("title::text").get(), request.url == response.url
     assert (result.status, result.err) == (0, "")
 
 
+async def test_the_shell_keeps_cookies_while_it_runs(project: Project) -> None:
+    def page_for(request: Any) -> Any:
+        return (200, {"Set-Cookie": "a=1"}, request.headers.get("cookie", "none"))
+
+    async with serve({"/": page_for}) as site:
+        result = await project.crawler(
+            "shell", site.url, stdin="fetch(response.url)\nresponse.text"
+        )
+        off = await project.crawler(
+            *("shell", site.url, "--set", "cookies=false"),
+            stdin="fetch(response.url)\nresponse.text",
+        )
+    assert result.out.splitlines()[-1] == "'a=1'"
+    assert off.out.splitlines()[-1] == "'none'"
+
+
 async def test_a_wrong_command_in_the_shell_is_one_line(project: Project) -> None:
     async with serve(PAGES) as site:
         wrong = await project.crawler("shell", site.url, stdin="respones.url")

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import socket
 import sys
 from typing import Any
 
@@ -144,6 +145,26 @@ async def test_1_when_every_start_url_failed(project: Project) -> None:
     assert "wrote 0 rows to pages.csv" in result.err
     assert (result.json["finish"], result.json["failed"]) == ("finished", 1)
     assert "every start URL failed" in result.err
+
+
+async def test_a_host_that_cannot_be_reached_is_told_and_what_to_do(project: Project) -> None:
+    with socket.socket() as held:
+        held.bind(("127.0.0.1", 0))
+        port = held.getsockname()[1]
+        urls = [f"http://127.0.0.1:{port}/{number}" for number in range(30)]
+        text = "from crawler import Spider\n\nclass Dead(Spider):\n    name = 'dead'\n"
+        project.write("spiders/dead.py", f"{text}    start_urls = {urls!r}\n")
+        command = ("run", "dead", "--set", "backoff=0.001", "--set", "robots=false")
+        result = await project.crawler(*command)
+    told = f"127.0.0.1:{port} rests: it could not be reached, and 30 requests wait for it"
+    assert result.status == 1
+    assert f"{told}; run again when it is up" in result.out
+    assert "hosts that could not be reached rest: 30 queued; go on with: " in result.err
+    assert "crawler: error: no start URL could be reached: " in result.err
+    status = await project.crawler("status", "dead")
+    assert told in status.out
+    answer = (await project.crawler("status", "dead", "--json")).json
+    assert answer["resting"] == {f"127.0.0.1:{port}": 30}
 
 
 BAD = """from crawler import Spider

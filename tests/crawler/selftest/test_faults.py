@@ -18,6 +18,7 @@ import pytest
 
 from crawler.engine import Crawl
 from crawler.selftest.proof import _crawl, _is_finished, _served
+from crawler.selftest.server import Reply, Request
 from crawler.selftest.site import SiteServer
 from crawler.selftest.spec import Kind, SiteSpec
 from crawler.selftest.verdict import Verdict, judge
@@ -111,11 +112,25 @@ async def crawl_of(
         return await crawl.run()
 
 
-async def faulted_and_resumed(folder: Path, fault: Fault) -> tuple[Verdict, StoreError | None]:
+class MembersOnly(SiteServer):
+    """Every page gives a new ticket for the next, and only the first is to be had without one."""
+
+    async def answer(self, request: Request) -> Reply:
+        reply = await super().answer(request)
+        ticket = request.headers.get("cookie", "").removeprefix("ticket=")
+        if request.path != "/p/0" and not ticket.isdecimal():
+            return Reply(403, (), b"")
+        cookie = f"ticket={sum(self.hits.values())}; Path=/"
+        return Reply(reply.status, (*reply.headers, ("Set-Cookie", cookie)), reply.body)
+
+
+async def faulted_and_resumed(
+    folder: Path, fault: Fault, served: type[SiteServer] = SiteServer
+) -> tuple[Verdict, StoreError | None]:
     """What is left of a crawl with a fault, after another went on with it."""
     database = folder / f"{fault.nth}.db"
     error = None
-    async with SiteServer(SITE) as site:
+    async with served(SITE) as site:
         try:
             await crawl_of(site, database, failing(fault))
         except StoreError as raised:
@@ -136,12 +151,16 @@ async def faulted_and_resumed(folder: Path, fault: Fault) -> tuple[Verdict, Stor
     return verdict, error
 
 
-async def exhaust(folder: Path, make: Callable[[int], Fault]) -> int:
+async def exhaust(
+    folder: Path, make: Callable[[int], Fault], served: type[SiteServer] = SiteServer
+) -> int:
     """Fail at one statement after the other until there are no more; return how many there are."""
     first = 1
     while True:
         faults = [make(nth) for nth in range(first, first + AT_ONCE)]
-        results = await asyncio.gather(*(faulted_and_resumed(folder, fault) for fault in faults))
+        results = await asyncio.gather(
+            *(faulted_and_resumed(folder, fault, served) for fault in faults)
+        )
         for fault, (verdict, error) in zip(faults, results, strict=True):
             assert verdict.right, (fault, verdict, error)
             assert fault.fired == (error is not None), (fault, error)
@@ -153,6 +172,10 @@ async def exhaust(folder: Path, make: Callable[[int], Fault]) -> int:
 
 async def test_an_error_at_any_statement_loses_nothing(tmp_path: Path) -> None:
     assert await exhaust(tmp_path, Fault) > 100
+
+
+async def test_an_error_at_any_statement_loses_no_login(tmp_path: Path) -> None:
+    assert await exhaust(tmp_path, Fault, MembersOnly) > 110  # those of the cookies are among them
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])

@@ -1,0 +1,93 @@
+"""Whose turn it is."""
+
+from typing import Any
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.lanes import NEVER, Lane, Rota
+from crawler.throttle import HostGate
+
+
+def lane(host: str, on_their_way: int = 0) -> Lane:
+    made = Lane(HostGate(host, 8))
+    made.held = set(range(on_their_way))
+    return made
+
+
+def taken(rota: Rota, now: float) -> list[str]:
+    """The hosts whose turn it is, in order."""
+    found = []
+    while (one := rota.take(now)) is not None:
+        found.append(one.gate.host)
+    return found
+
+
+def test_lanes_take_turns_in_the_order_of_their_times() -> None:
+    rota = Rota()
+    for host, when in (("a", 3.0), ("b", 1.0), ("c", 2.0), ("d", 9.0)):
+        rota.arm(lane(host), when)
+    assert rota.opens_at() == 1.0
+    assert taken(rota, 5.0) == ["b", "c", "a"]
+    assert rota.opens_at() == 9.0
+    assert taken(rota, 9.0) == ["d"]
+    assert rota.opens_at() == NEVER
+
+
+def test_who_has_less_on_its_way_goes_first_however_long_another_waits() -> None:
+    rota = Rota()
+    rota.arm(lane("slow", 3), 1.0)
+    rota.arm(lane("quick", 1), 2.0)
+    rota.arm(lane("idle", 0), 3.0)
+    assert taken(rota, 3.0) == ["idle", "quick", "slow"]
+
+
+def test_a_lane_advances_when_something_of_it_has_arrived() -> None:
+    rota, slow, quick = Rota(), lane("slow", 3), lane("quick", 2)
+    for one in (slow, quick):
+        rota.arm(one, 1.0)
+    assert rota.take(0.5) is None
+    rota._enlist(lane("other", 9))  # some are ready already
+    slow.held.clear()
+    rota.advance(slow)  # not ready yet: nothing to advance
+    assert taken(rota, 1.0) == ["slow", "quick", "other"]
+
+
+def test_an_earlier_time_counts_and_a_later_one_does_not() -> None:
+    rota, one = Rota(), lane("a")
+    rota.arm(one, 5.0)
+    rota.arm(one, 2.0)
+    rota.arm(one, 9.0)
+    assert taken(rota, 2.0) == ["a"]
+    assert taken(rota, 10.0) == []
+
+
+@given(st.lists(st.tuples(st.sampled_from("atfh"), st.integers(0, 4), st.integers(0, 9))))
+def test_it_is_always_a_ready_lane_with_the_fewest_on_their_way(
+    steps: list[tuple[str, int, int]],
+) -> None:
+    """Against a model that looks at every lane."""
+    rota, now = Rota(), 0.0
+    lanes = [lane(str(number), 3) for number in range(5)]
+    armed: dict[int, float] = {}
+    for what, number, amount in steps:
+        one = lanes[number]
+        match what:
+            case "a":  # arm
+                rota.arm(one, now + amount)
+                armed[number] = min(armed.get(number, NEVER), now + amount)
+            case "h" if number not in armed:  # hand out: only of those that were taken
+                one.held = set(range(amount))
+            case "f" if one.held:  # something of it has arrived
+                one.held.pop()
+                rota.advance(one)
+            case "t":
+                now += amount / 3
+                ready = [number for number, when in armed.items() if when <= now]
+                chosen: Any = rota.take(now)
+                if not ready:
+                    assert chosen is None
+                    continue
+                assert int(chosen.gate.host) in ready
+                assert chosen.handed == min(lanes[number].handed for number in ready)
+                del armed[int(chosen.gate.host)]
