@@ -1,6 +1,7 @@
 """What is remembered of hosts, for how long, and where."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ from crawler.throttle import Throttle
 from storage.records import HostRecord
 
 
-async def nothing_forbidden(request: Request) -> Response:
+async def nothing_forbidden(request: Request, **limits: Any) -> Response:
     return Response(request.url, status=404)
 
 
