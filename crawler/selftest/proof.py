@@ -126,7 +126,8 @@ def _round(
 def _is_finished(database: Path) -> bool:
     if not database.exists():
         return False
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+    # Killed as it was made, the file has a journal to be rolled back, which a reader may not do.
+    with closing(sqlite3.connect(database)) as connection:
         if not connection.execute("PRAGMA application_id").fetchone()[0]:
             return False  # killed before its tables were made
         row = connection.execute("SELECT finish FROM crawl_run").fetchone()
