@@ -36,8 +36,8 @@ LEVELS = 100_000_000
 _SMALL = 65_536
 # Above this the model decides: attributes alone could take too much memory.
 _LARGE = 1 << 20
-# So many tags are harmless, however they are nested: 0.6 s at worst.
-_FEW_TAGS = 20_000
+# So many tags are harmless, however they are nested: 1 s at worst.
+_FEW_TAGS = 26_000
 # Nodes that formatting elements may multiply to before the model is asked.
 _MULTIPLIED = 250_000
 _BLOCK = 32_768

@@ -244,5 +244,5 @@ class Report:
     phases: list[Phase]
     bytes: int
     starts: int  # start requests, and how many of them failed
-    starts_failed: int  # or wait for a host that rests
+    starts_failed: int  # or wait for a host that rests, or are to a port that is refused
     resting: list[tuple[str, int]]  # hosts that rest or are given up, and their queued requests

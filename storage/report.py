@@ -26,7 +26,7 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
     spider, arguments, started_at, finished_at, finish = row
     size, starts, starts_failed = connection.execute(
         "SELECT coalesce(sum(bytes), 0), count(*) FILTER (WHERE parent IS NULL), "
-        "count(*) FILTER (WHERE parent IS NULL AND state = 'failed') "
+        "count(*) FILTER (WHERE parent IS NULL AND (state = 'failed' OR reason = 'bad_port')) "
         "FROM crawl_request WHERE run = ?",
         (run,),
     ).fetchone()

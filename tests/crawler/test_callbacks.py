@@ -594,7 +594,7 @@ async def test_a_value_that_cannot_be_stored_costs_its_page_only(crawl, rows):
 
 async def test_an_unannounced_model_that_clashes_with_a_table_costs_its_page_only(crawl, rows):
     other = type("Word", (Item,), {"__annotations__": {"letters": int}})
-    async with serve({"/good": NEXT, "/bad": PAGE, "/late": NEXT}) as site:
+    async with serve({"/good": NEXT, "/bad": PAGE, "/late": NEXT + "!"}) as site:
 
         class Clashing(Spider):
             name = "clashing"

@@ -58,6 +58,13 @@ async def test_a_single_dead_url_fails_after_its_retries(crawl, rows, robots):
     assert rows("SELECT state, reason FROM crawl_request") == [("failed", "connection")]
 
 
+async def test_a_start_url_to_a_refused_port_has_failed_like_the_others(crawl, rows):
+    with refusing() as port:
+        result = await crawl(pages("http://127.0.0.1:25/", *numbered(port, 1)), robots=False)
+    assert set(rows("SELECT reason FROM crawl_request")) == {"bad_port", "connection"}
+    assert result.all_starts_failed
+
+
 @pytest.mark.parametrize("robots", [True, False])
 async def test_a_dead_host_rests_and_its_requests_stay_queued(crawl, rows, robots):
     with refusing() as port:

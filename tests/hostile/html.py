@@ -156,7 +156,7 @@ CASES = (
     ),
     Case(
         "html: a budget for smaller pages",
-        answer("<br>" * 25_000),
+        answer("<br>" * 30_000),
         _TOO_COSTLY,
         settings={"parse_budget": 0.05},
     ),

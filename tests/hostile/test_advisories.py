@@ -503,7 +503,8 @@ async def test_cve_2026_54275_each_name_has_its_own_certificate_on_the_same_addr
     async with Hostile(answer("in"), tls=tls("mine.example")) as server:
         mine, other = (named(server, name) for name in names)
         await wander(mine, other, mine + "x", concurrency=1)
-        assert ends() == {mine: "done", other: "failed tls", mine + "x": "done"}
+        again = "done duplicate_content"
+        assert ends() == {mine: "done", other: "failed tls", mine + "x": again}
     assert {one.header("Host") for one in server.asked} == {mine.split("/")[2]}
 
 
@@ -1001,7 +1002,8 @@ async def test_cve_2024_1892_text_that_never_ends_its_tags_holds_nothing_up(
         pages[f"/{number}.html"] = response(text)
     async with Hostile(site(pages)) as server:
         await wander(*(server.url + path for path in pages), of=Reading)
-    assert {end for end in ends().values() if end != "failed parse_budget"} == {"done"}
+    handled = {"done", "done duplicate_content", "failed parse_budget"}
+    assert set(ends().values()) <= handled
 
 
 @pytest.mark.parametrize("kind", ["application/xml", "application/xhtml+xml", "text/html"])
