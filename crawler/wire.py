@@ -6,6 +6,7 @@ in aiohttp and relied on here is pinned by `tests/crawler/test_wire.py`.
 
 import asyncio
 import functools
+import math
 import os
 import re
 import select
@@ -32,6 +33,11 @@ _OVERHEAD_PER_BYTE = 16
 # A byte of a header that is not UTF-8, as aiohttp gives it.
 _BYTE = re.compile("[\udc80-\udcff]")
 _LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
+_WARY = 60.0  # seconds that no connection to a server is kept which broke one as it was used again
+_MOST_DISTRUSTED = 10_000  # servers; then all of them get another chance
+
+# Servers (address and port) whose connections are not kept, until when by the loop's clock.
+Distrusted = dict[tuple[Any, ...], float]
 
 
 class Wire(ResponseHandler):
@@ -39,11 +45,17 @@ class Wire(ResponseHandler):
 
     What it adds: an answer is `truncated` unless its end is certain, `bad_response` when where
     it ends is open to interpretation, and `timeout` when it comes at less than `min_rate` bytes
-    per second. Bytes that answer no request end the connection.
+    per second. Bytes that answer no request end the connection, and no other connection to that
+    server is kept from then on: had they come while the next request was out, nobody could have
+    told them from its answer.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, min_rate: float) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, *, min_rate: float, distrusted: Distrusted
+    ) -> None:
         super().__init__(loop)
+        self._distrusted = distrusted
+        self._peer: tuple[Any, ...] = ()
         self._least = min_rate * RATE_WINDOW  # bytes that must come in a window
         self._asking = False  # a request is out, and its answer not complete
         self._answered = False  # the head of its answer has come
@@ -71,7 +83,29 @@ class Wire(ResponseHandler):
         """
         if not super().is_connected():
             return False
-        return self._asking or not self._used or not self._has_news()
+        if self._asking or not self._used:
+            return True
+        return not self._is_distrusted() and not self._has_news()
+
+    @property
+    def should_close(self) -> bool:
+        """Whether the connection is of no use after its answer: aiohttp does not keep it."""
+        return super().should_close or self._is_distrusted()
+
+    def _is_distrusted(self) -> bool:
+        return bool(self._distrusted) and (
+            self._distrusted.get(self._peer, 0.0) > self._loop.time()
+        )
+
+    def _distrust(self, until: float) -> None:
+        if len(self._distrusted) >= _MOST_DISTRUSTED:
+            self._distrusted.clear()
+        self._distrusted[self._peer] = max(until, self._distrusted.get(self._peer, 0.0))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note whom the connection is with."""
+        super().connection_made(transport)
+        self._peer = tuple(transport.get_extra_info("peername") or ())
 
     def _has_news(self) -> bool:
         if self._poll is None:
@@ -205,6 +239,9 @@ class Wire(ResponseHandler):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        if self._asking and self._used and not self._received:
+            # It was given up as we took it up again: so may the next one, at each try.
+            self._distrust(self._loop.time() + _WARY)
         if not self._ended_well:
             why = str(exc or "the connection ended without notice")
             self._fail_body(FetchError("truncated", why, retryable=True))
@@ -224,7 +261,20 @@ class Wire(ResponseHandler):
         if body is not None and not body.is_eof() and body.exception() is None:
             body.set_exception(error)
 
+    def close(self) -> None:
+        """Close the connection, at once when there is something unsent.
+
+        That is what is left of a request whose answer came early, or not in time. asyncio would
+        hold it, and the socket, until a server that does not read has read it.
+        """
+        transport = self.transport
+        if transport is not None and transport.get_write_buffer_size():
+            self.abort()
+        else:
+            super().close()
+
     def _hang_up(self) -> None:
+        self._distrust(math.inf)
         self.force_close()
         self.abort()
 
@@ -266,7 +316,9 @@ class WireConnector(aiohttp.TCPConnector):
 
     def __init__(self, *, min_rate: float, **options: Any) -> None:
         super().__init__(ssl=tls_context(), **options)
-        self._factory = functools.partial(Wire, loop=self._loop, min_rate=min_rate)  # type: ignore[assignment]
+        self._factory = functools.partial(  # type: ignore[assignment]
+            Wire, loop=self._loop, min_rate=min_rate, distrusted={}
+        )
 
 
 def tls_context() -> ssl.SSLContext:

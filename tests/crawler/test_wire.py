@@ -4,7 +4,7 @@ import asyncio
 import os
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from itertools import pairwise
 from typing import Any
 
@@ -201,6 +201,40 @@ def test_what_waits_unread_on_a_kept_connection_answers_nobody(run: Any) -> None
     assert run(both()) == [b"/1", b"/2"]
 
 
+async def _in_turn(play: Play, paths: str) -> tuple[list[bytes | str], int]:
+    """Fetch one path after the other: what came (or why not), over how many connections."""
+    came: list[bytes | str] = []
+    async with Hostile(play) as server, fetching() as fetcher:
+        for path in paths:
+            try:
+                came.append((await fetcher.fetch(Request(f"{server.url}/{path}"))).body)
+            except FetchError as error:
+                came.append(error.reason)
+            await asyncio.sleep(0.05)  # long enough for a surplus to come
+        return came, server.connections
+
+
+@pytest.mark.parametrize("surplus", [[TWO], [b"", TWO]], ids=["at once", "later"])
+def test_who_spoke_unasked_is_asked_once_a_connection(run: Any, surplus: list[bytes]) -> None:
+    """The next time it might speak while a request is out, and be taken for its answer."""
+
+    async def play(connection: Connection) -> None:
+        first = connection.server.connections == 1
+        await _answers(*(surplus if first else [b""]))(connection)
+
+    assert run(_in_turn(play, "1234")) == ([b"/1", b"/2", b"/3", b"/4"], 4)
+
+
+def test_who_broke_a_kept_connection_is_asked_once_a_connection(run: Any) -> None:
+    """It may do so at each try; only for a while, for anybody's server is started anew one day."""
+
+    async def play(connection: Connection) -> None:
+        await connection.send(response((await connection.request()).target))
+        await connection.request()
+
+    assert run(_in_turn(play, "1234")) == ([b"/1", "connection", b"/3", b"/4"], 3)
+
+
 @pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
 def test_an_answer_may_come_before_all_is_sent_but_then_it_is_the_last(run: Any) -> None:
     async def play(connection: Connection) -> None:
@@ -216,6 +250,35 @@ def test_an_answer_may_come_before_all_is_sent_but_then_it_is_the_last(run: Any)
             return [page.body for page in pages]
 
     assert run(both()) == [b"/1", b"/2"]
+
+
+@pytest.mark.filterwarnings("ignore:Sending a large body:ResourceWarning")
+@pytest.mark.parametrize("early", [response("early"), b""], ids=["answered", "given up"])
+def test_what_is_unsent_when_a_fetch_ends_is_given_up(run: Any, early: bytes) -> None:
+    """A server that does not read may not have us hold it all, and a socket, until it does."""
+
+    async def received() -> int:
+        ended, received = asyncio.Event(), asyncio.get_running_loop().create_future()
+
+        async def play(connection: Connection) -> None:
+            size = len(await connection.reader.readuntil(b"\r\n\r\n"))
+            await connection.send(early)
+            await ended.wait()
+            try:
+                while more := await connection.reader.read(1 << 20):
+                    size += len(more)
+            except ConnectionError:
+                pass
+            received.set_result(size)
+
+        async with Hostile(play) as server, fetching(timeout=1.0) as fetcher:
+            post = Request(server.url + "/1", method="POST", body=b"x" * 50_000_000)
+            with suppress(FetchError):
+                await fetcher.fetch(post)
+            ended.set()
+            return await received
+
+    assert run(received()) < 50_000_000
 
 
 def test_who_answers_before_being_asked_is_not_believed(run: Any) -> None:
@@ -414,7 +477,7 @@ class _Transport(asyncio.Transport):
 
 def _fed(*packets: bytes, min_rate: float = 0.0) -> tuple[Wire, StreamReader]:
     """A connection that got these packets for an answer, and the body of the answer."""
-    connection = Wire(asyncio.get_running_loop(), min_rate=min_rate)
+    connection = Wire(asyncio.get_running_loop(), min_rate=min_rate, distrusted={})
     connection.connection_made(_Transport())
     connection.set_response_params(read_until_eof=True, auto_decompress=False)
     for packet in packets:
@@ -528,7 +591,7 @@ async def test_aiohttps_parser_tells_whether_another_message_has_begun() -> None
 async def test_a_stream_that_failed_and_ended_tells_of_the_failure() -> None:
     """In whatever order: aiohttp ends every body when the connection is lost."""
     loop = asyncio.get_running_loop()
-    stream = StreamReader(Wire(loop, min_rate=0), 2**16, loop=loop)
+    stream = StreamReader(Wire(loop, min_rate=0, distrusted={}), 2**16, loop=loop)
     stream.feed_data(b"half")
     stream.set_exception(FetchError("truncated"))
     stream._eof = True

@@ -71,6 +71,7 @@ _BOMB = _gzip_bomb(64)
 _RULES = b"User-agent: *\nDisallow: /private\n"
 _CHUNKED = head(200, "Transfer-Encoding: chunked")
 _LINKS = "<a href=/private/x>one</a><a href=/public>two</a>"
+_CLOSE = "Connection: close"  # so that the page itself is not asked for in the moment of the end
 _LAWFUL = {"robots": True}
 
 
@@ -245,20 +246,25 @@ CASES = (
             others={"{here}/private/x": "skipped robots", "{here}/public": "done"},
         )
         for name, robots in (
-            ("packed", raw(response(gzip.compress(_RULES), "Content-Encoding: gzip"))),
-            ("of 20 MB", raw(response(_RULES + b"#\n" * (10 << 20)))),
+            ("packed", raw(response(gzip.compress(_RULES), "Content-Encoding: gzip", _CLOSE))),
+            ("of 20 MB", raw(response(_RULES + b"#\n" * (10 << 20), _CLOSE))),
             (
                 "of 20 MB, packed",
                 raw(
                     response(
                         gzip.compress(_RULES + b"# no comment\n" * (3 << 19)),
                         "Content-Encoding: gzip",
+                        _CLOSE,
                     )
                 ),
             ),
             (
                 "as a bomb",
-                raw(response(zstd.compress(_RULES + bytes(1 << 26)), "Content-Encoding: zstd")),
+                raw(
+                    response(
+                        zstd.compress(_RULES + bytes(1 << 26)), "Content-Encoding: zstd", _CLOSE
+                    )
+                ),
             ),
             ("without end", flood(head() + _RULES, b"# and on it goes\n" * 999)),
             (

@@ -68,11 +68,25 @@ _ALL_DONE = {f"{{here}}/{n}": "done" for n in range(4)}
 _EVIL = response("<title>evil</title>")
 
 
-def _desync(name: str, *surplus: bytes) -> Case:
+def _late(surplus: bytes) -> Play:
+    """Give itself away once; from then on be quicker: the surplus comes as the next is asked."""
+
+    async def play(connection: Connection) -> None:
+        if connection.server.connections == 1:
+            await _mixed(surplus)(connection)
+        asked = await connection.request()
+        await connection.send(response(f"<title>{asked.target}</title>"))
+        asked = await connection.request()
+        await connection.send(surplus + response(f"<title>{asked.target}</title>"))
+
+    return play
+
+
+def _desync(name: str, *surplus: bytes, play: Play | None = None) -> Case:
     # One at a time: so that each request finds the connection that the one before it left.
     return Case(
         name,
-        _mixed(*surplus),
+        play or _mixed(*surplus),
         "done",
         settings={"concurrency": 1, "delay": 0.05},
         others=_ALL_DONE,
@@ -227,6 +241,7 @@ CASES = (
     _good("204 with a body", _status("204 Nothing"), text=""),
     Case("304", raw(_status("304 As it was"), then="hang"), "failed http_304"),
     _desync("two answers at once", _EVIL),
+    _desync("two answers at once, and then one to another request", play=_late(_EVIL)),
     _desync("a late answer", b"", _EVIL),
     _desync("many late answers", b"", _EVIL, _EVIL, _EVIL),
     _desync("an answer and a half", _EVIL[:-3]),

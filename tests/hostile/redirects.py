@@ -1,6 +1,6 @@
 """Redirects: where they may lead, what goes along, and that no page is visited twice."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import crawler
 from tests.hostile.case import Case, Outcome, Reader
@@ -110,6 +110,18 @@ def _gated() -> Play:
     return play
 
 
+def _once_a_connection(pages: Mapping[str, bytes]) -> Play:
+    """Keep the connection after an answer, but break it when it is asked again."""
+
+    async def play(connection: Connection) -> None:
+        asked = await connection.request()
+        await connection.send(pages[asked.target])
+        await connection.request()
+        connection.reset()
+
+    return play
+
+
 def _one_item(outcome: Outcome) -> None:
     assert [item["title"] for item in outcome.items] == ["inside"]
 
@@ -144,6 +156,13 @@ CASES = (
         redirect("/a"),
         "failed too_many_redirects",
         settings={"max_redirects": 0},
+    ),
+    Case(
+        "over a connection that is broken whenever it is used again",
+        _once_a_connection({"/": response(b"", "Location: /a", status=302), "/a": response("a")}),
+        "done",
+        tries=2,
+        check=_final("a"),
     ),
     Case("a page that is reached through a gate, and back", _gated(), "done", check=_one_item),
     # ── what is in Location
