@@ -29,7 +29,7 @@ from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.wire import MAX_HEAD, MAX_INTERIM, Wire
 from tests.hostile.server import Connection, Hostile, Play, head, raw, response
-from tests.hostile.tcp import tls_by_hand
+from tests.hostile.tcp import tls_by_hand, trickle
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
 ONE, TWO = response("one"), response("two")
@@ -377,18 +377,6 @@ def test_trailers_are_passed_over_but_not_for_ever(run: Any) -> None:
 # ── the rate ────────────────────────────────────────────────────────────────────────────────
 
 
-def _trickle(*first: bytes) -> Play:
-    async def play(connection: Connection) -> None:
-        await connection.request()
-        for part in first:
-            await connection.send(part)
-        while True:
-            await connection.send(b"x")
-            await asyncio.sleep(0.01)
-
-    return play
-
-
 @pytest.mark.parametrize(
     "first",
     [
@@ -402,7 +390,7 @@ def test_an_answer_that_trickles_fails(
     run: Any, first: list[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(wire, "RATE_WINDOW", 0.2)
-    assert run(reason(_trickle(*first), min_rate=10_000.0, timeout=20.0)) == "timeout"
+    assert run(reason(trickle(*first), min_rate=10_000.0, timeout=20.0)) == "timeout"
 
 
 def test_a_server_may_think_as_long_as_it_likes(run: Any, monkeypatch: pytest.MonkeyPatch) -> None:
