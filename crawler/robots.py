@@ -71,7 +71,9 @@ class RobotsRules:
             body = body[:MAX_BYTES]
             # Half a line would be another rule: `/private/x` cut to `/`.
             body = body[: max(body.rfind(b"\n"), body.rfind(b"\r")) + 1]
-        text = body.removeprefix(b"\xef\xbb\xbf").decode("utf-8", "surrogateescape")
+        # NULs are padding, and would make another field of the one that they stand before.
+        plain = body.replace(b"\0", b"").removeprefix(b"\xef\xbb\xbf")
+        text = plain.decode("utf-8", "surrogateescape")
         return cls(_UNDECODED.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", text))
 
     def allowed(self, agent: str, url: str) -> bool:

@@ -110,6 +110,7 @@ CASES = (
     _closed("in UTF-8 and Latin-1 at once", response(b"# \xff\xfe\xe9\n" + _CLOSED.encode())),
     _closed("called HTML", response(_CLOSED)),
     _closed("with NULs around it", response(b"\x00\n" + _CLOSED.encode() + b"\x00" * 100)),
+    _closed("that begins with NULs", response(b"\x00\x00" + _CLOSED.encode())),
     _closed("in gzip", response(gzip.compress(_CLOSED.encode()), "Content-Encoding: gzip")),
     _closed("of half a megabyte, closed at its end", "#" + "x" * 500_000 + "\n" + _CLOSED),
     _open("of which only the part past 500 KiB is closed", "#" + "x" * 512_000 + "\n" + _CLOSED),
