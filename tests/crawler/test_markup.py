@@ -124,6 +124,22 @@ def test_attributes_hidden_in_a_long_page_are_found() -> None:
         parse(text + tag + text)
 
 
+@pytest.mark.parametrize(
+    "page",
+    [
+        "<svg>" + "<title>" * 1_400_000,  # each looks for its end, and there is none
+        "<svg>" + "<title>" * 1_400_000 + "</title>",
+        "<template>" + "<style>" * 1_400_000,
+        "<li><dd>" * 2_500 + "</ul>" * 19_000,  # each looks for what it ends
+        "<p><b a></p>" + "<span>" * 4_500 + "</b>" * 20_000,
+        "<xmp></xmp>" * 900_000,  # elements, though nothing is open
+    ],
+)
+def test_a_page_made_to_be_costly_for_the_estimate_is_refused_early(page: str) -> None:
+    with pytest.raises(ParseBudgetError):
+        parse(page)  # or this test would take minutes
+
+
 def test_a_larger_budget_lets_a_costly_page_through() -> None:
     page = "<div>" * 15_000
     with budget(2.0):
@@ -233,7 +249,7 @@ async def test_a_costly_page_fails_with_one_line_and_the_others_go_on(crawl, row
     assert "parse_budget" in error
 
 
-async def test_large_pages_are_with_their_callbacks_a_few_at_a_time(crawl) -> None:
+async def test_large_pages_are_with_their_callbacks_one_at_a_time(crawl) -> None:
     class Large(Spider):
         name = "large"
         now = most = seen = 0
@@ -252,4 +268,4 @@ async def test_large_pages_are_with_their_callbacks_a_few_at_a_time(crawl) -> No
     async with serve({f"/{number}": "x" * 600_000 for number in range(8)}) as site:
         Large.url = site.url.rstrip("/")
         await crawl(Large)
-    assert (Large.seen, Large.most) == (8, 2)
+    assert (Large.seen, Large.most) == (8, 1)
