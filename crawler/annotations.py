@@ -11,6 +11,7 @@ from html import unescape
 
 from multidict import CIMultiDict
 
+from crawler.errors import ParseBudgetError
 from crawler.response import Response
 from crawler.robots import product_token
 from crawler.url import canonical
@@ -66,7 +67,14 @@ def _canonicals(response: Response) -> Iterator[tuple[str, str]]:
                 yield url, response.url
     for attributes in _elements(response, b"<link", b"canonical"):
         if "canonical" in attributes.get("rel", "").lower().split():
-            yield attributes.get("href", "").strip(), response.base_url
+            yield attributes.get("href", "").strip(), _base_of(response)
+
+
+def _base_of(response: Response) -> str:
+    try:
+        return response.base_url
+    except ParseBudgetError:
+        return response.url  # the callback did without a tree, too
 
 
 def forbids_following(response: Response, agent: str) -> bool:

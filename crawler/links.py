@@ -82,6 +82,8 @@ def _href(link: Any) -> str | None:
 
 
 def _is_relative(url: str, base: str) -> bool:
+    if url.lstrip(_AROUND).lower().startswith(("http:", "https:")):
+        return False  # a broken link, on a page whose scheme is, or its <base> is, another
     try:
         canonical(url, base)
     except ValueError:

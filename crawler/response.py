@@ -158,6 +158,7 @@ class Response:
             if href:
                 try:
                     url = join(self.url, href)
+                    join(url, "x")  # nothing is relative to `about:blank`, or to a mail address
                 except ValueError:
                     return self.url  # an impossible base is ignored, as browsers do
                 if not url.startswith(_NO_BASE):
@@ -214,7 +215,9 @@ class Response:
         # Most links of a page are there several times, or differ only in their fragment.
         pages = dict.fromkeys(href.partition("#")[0] for href in hrefs(found))
         for page in pages:
-            request = Request(self._absolute(page), callback, **arguments)
+            # White space before a fragment is part of the url; at its end it would not be.
+            whole = f"{page}#" if page[-1:].isspace() else page
+            request = Request(self._absolute(whole), callback, **arguments)
             request.nofollow = followed is not None and page not in followed
             yield request
 

@@ -233,3 +233,8 @@ def test_whatever_a_page_holds_there_is_an_answer(body, value):
     found = canonical_of(response)
     assert found is None or found.startswith(("http://", "https://"))
     assert forbids_following(response, AGENT) in (True, False)
+
+
+def test_the_canonical_url_of_a_page_too_costly_for_a_tree_does_without_its_base():
+    costly = head("<base href=/b/><link rel=canonical href=c>" + "<div>" * 100_000)
+    assert canonical_of(costly) == "http://a.example/dir/c"

@@ -224,6 +224,11 @@ def test_links_are_relative_to_the_base_href():
     assert urls(response.follow_all("link")) == ["http://a.example/other/n"]
 
 
+def test_white_space_before_a_fragment_is_part_of_the_url():
+    [request] = page("<a href='x?y #z'>").follow_all("a")
+    assert request.url == "http://a.example/dir/x?y%20"
+
+
 def test_an_impossible_base_is_ignored():
     assert page('<base href="http://[/">').urljoin("x") == "http://a.example/dir/x"
 
@@ -564,6 +569,8 @@ def test_a_page_that_begins_with_a_like_word_is_a_page(text):
         ("<base href='JavaScript:alert(1)'>", "http://a.example/dir/page"),
         ("<base href='data:text/html,x'>", "http://a.example/dir/page"),
         ("<base href=javascript:1><base href=/second/>", "http://a.example/dir/page"),
+        ("<base href=about:blank>", "http://a.example/dir/page"),
+        ("<base href='mailto:joe@a.example'>", "http://a.example/dir/page"),
         ("<base><base href=/second/>", "http://a.example/second/"),
         ("<base href=/first/><base href=/second/>", "http://a.example/first/"),
         ("<BASE HREF=//b.example/>", "http://b.example/"),

@@ -156,7 +156,7 @@ CASES = (
     ),
     Case(
         "html: a budget for smaller pages",
-        answer("<br>" * 30_000),
+        answer("<br>" * 25_000),
         _TOO_COSTLY,
         settings={"parse_budget": 0.05},
     ),
@@ -176,6 +176,13 @@ CASES = (
     _based("base: no url", "<base href='http://['><a href=x>", "{here}/dir/x"),
     _based("base: in a comment", "<!--<base href=/>--><a href=x>", "{here}/dir/x"),
     _based("base: in a template", "<template><base href=/></template><a href=x>", "{here}/dir/x"),
+    _based("base: nothing is relative to it", "<base href=about:x><a href=x>", "{here}/dir/x"),
+    Case(
+        "a link that is broken, on a page whose base has another scheme",
+        answer("<base href=https://127.0.0.1/><a href=http:>"),
+        "done",
+        others={"http:": "skipped invalid_url"},
+    ),
     Case(
         "base: another site",
         answer("<base href=http://elsewhere.invalid/><a href=x>"),
