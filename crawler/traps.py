@@ -9,7 +9,7 @@ query that never stops) is bounded by `max_url_length`, `max_depth` and `max_pag
   repeat single values.
 - **Dates that nobody has written about**: a calendar has no end, but it is left by stepping
   over its edge. The edge is two years from now; and 1970 for the addresses of a calendar,
-  1800 for others that say they are a date.
+  1500 for others that say they are a date.
 """
 
 import re
@@ -24,7 +24,7 @@ _SAID_AGAIN, _GIVEN_AGAIN = 6, 3
 _SLASHES = 2 + _WORDS_IN_A_ROW
 
 _YEARS_AHEAD = 2
-_FIRST_YEAR, _FIRST_OF_CALENDARS = 1800, 1970
+_FIRST_YEAR, _FIRST_OF_CALENDARS = 1500, 1970
 # `/2031/05/` and `2031-05` may be numbers of something else. So that few of those are hurt,
 # only the strip beyond the edge is closed: nobody gets past it step by step.
 _STRIP = 30
@@ -92,14 +92,18 @@ class Traps:
     def _is_dated(self, url: str) -> bool:
         """Tell whether a parameter of the url is a date beyond the edge."""
         path, _, query = url.partition("?")
-        for pair in query.split("&"):
+        pairs = query.split("&")
+        for pair in pairs:
             if not pair[-2:].isdigit():
                 continue
             name, _, value = pair.partition("=")
             if len(value) < 4 or not name.lower().endswith(_DATE_NAMES):
                 continue
-            if (number := _NUMBER.match(pair)) is not None and self._in_strip(number):
-                return True
+            number = _NUMBER.match(pair)
+            if number is not None and self._in_strip(number):
+                # Beside an `x=`, `y=` is a place on a map.
+                if name != "y" or not any(other.startswith("x=") for other in pairs):
+                    return True
             if (dated := _DATED_PARAMETER.match(pair)) is not None:
                 first = _FIRST_OF_CALENDARS if _CALENDAR.search(path) else _FIRST_YEAR
                 if self._is_outside(dated, first):

@@ -49,7 +49,7 @@ NOW = Traps(2026)
         "/cal?tribe-bar-date=20310501",
         "/?m=203105",
         # and backward
-        "/cal?date=1799-12-31",
+        "/cal?date=1499-12-31",
         "/calendar/1969/12",
         "/calendar?year=1969&month=12",
     ],
@@ -95,6 +95,9 @@ def test_a_link_into_a_place_without_end_is_caught(path):
         # archives, and what is announced
         "/1895/05/",
         "/?year=1895&month=05",
+        "/search?date=1789-07-14",
+        "/trials?year=1674",
+        "/tile?z=12&x=2200&y=2031",
         "/2024/05/12/story",
         "/calendar/1970/01",
         "/calendar/2028/12",
