@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable
+from contextvars import ContextVar
 
 import aiohttp
 
@@ -10,8 +11,8 @@ from crawler.errors import FetchError
 
 # A body of more than this is read on only when it has one of a few places, so that what is
 # held of large bodies is bounded, however many are being fetched.
-LARGE = 1 << 20
-LARGE_AT_ONCE = 4
+LARGE = 1 << 19
+LARGE_AT_ONCE = 3
 # Wire bytes that are decoded without a pause. The costliest there are, zstd frames of 9 bytes,
 # take 30 ms.
 _PIECE = 16 * 1024
@@ -22,12 +23,53 @@ _REST_SECONDS = 0.5
 _NO_BODY = (204, 304)
 
 
+class Place:
+    """A visit's place among those that have a large body, kept until the page is through.
+
+    Fetching is faster than parsing: bodies that wait for their callback would pile up.
+    """
+
+    __slots__ = ("_asked", "_held", "_over")
+
+    def __init__(self) -> None:
+        self._asked = self._over = False
+        self._held: asyncio.Semaphore | None = None
+
+    async def take(self, places: asyncio.Semaphore) -> None:
+        """Wait for a place, unless the visit has one, or waits for one already."""
+        if self._asked:
+            return
+        self._asked = True
+        try:
+            await places.acquire()
+        except BaseException:
+            self._asked = False
+            raise
+        if self._over:
+            places.release()
+        else:
+            self._held = places
+
+    def give_back(self) -> None:
+        """Let the next one have the place, if one was taken."""
+        self._over = True
+        if self._held is not None:
+            self._held.release()
+            self._held = None
+
+
+# The place of the visit whose page is being fetched. What a callback fetches has none: it would
+# wait for one that its own page keeps.
+PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+
+
 class Bodies:
     """Reads bodies of up to `max_body` bytes, decoded."""
 
     def __init__(self, max_body: int) -> None:
         self._limit = max_body
         self._places = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._places_of_others = asyncio.Semaphore(LARGE_AT_ONCE)
 
     async def read(
         self, answer: aiohttp.ClientResponse, first: int | None, deadline: asyncio.Timeout
@@ -49,8 +91,13 @@ class Bodies:
             decoder = decoder_for(codings, max_body=limit, beginning=first is not None)
         parts: list[bytes] = []
         size = 0
+        visit = PLACE.get()
+        place, places = (visit, self._places) if visit else (Place(), self._places_of_others)
         has_place = False
         try:
+            if first is None and length is not None and length > LARGE:
+                await off_the_clock(deadline, place.take(places))
+                has_place = True
             while chunk := await answer.content.readany():
                 for part in _parts(chunk, decoder):
                     parts.append(part)
@@ -60,7 +107,7 @@ class Bodies:
                             raise FetchError("too_large", f"over {limit} bytes")
                         return b"".join(parts)[:limit]
                     if size > LARGE and not has_place:
-                        await off_the_clock(deadline, self._places.acquire())
+                        await off_the_clock(deadline, place.take(places))
                         has_place = True
                     elif decoder is not None and len(chunk) > _PIECE:
                         await asyncio.sleep(0)
@@ -68,8 +115,8 @@ class Bodies:
                 parts.append(decoder.finish())
             return parts[0] if len(parts) == 1 else b"".join(parts)
         finally:
-            if has_place:
-                self._places.release()
+            if place is not visit:
+                place.give_back()
 
     async def skip(self, answer: aiohttp.ClientResponse) -> None:
         """Read a body that nobody wants, if it is short and there.

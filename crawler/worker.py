@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from crawler.annotations import canonical_of, forbids_following
+from crawler.body import PLACE, Place
 from crawler.callbacks import (
     CallbackError,
     callback_of,
@@ -38,10 +39,10 @@ from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
 
-# Of pages with larger bodies (bytes), so many are with their callbacks at once: text and tree of
+# Of markup with larger bodies (bytes), so many are with their callbacks at once: text and tree of
 # one take up to 20 times its size.
 _LARGE_PAGE = 1 << 19
-_LARGE_AT_ONCE = 2
+_LARGE_AT_ONCE = 1
 
 
 class Worker:
@@ -79,7 +80,12 @@ class Worker:
             if isinstance(job, RobotsJob):
                 await self._ask_robots(job)
             else:
-                await visits.put(await self._visit(job))
+                place = Place()
+                try:
+                    visit = await self._visit(job, place)
+                finally:
+                    place.give_back()
+                await visits.put(visit)
 
     async def _ask_robots(self, job: RobotsJob) -> None:
         gate, delay = job.lane.gate, 0.0
@@ -95,7 +101,7 @@ class Worker:
 
     # ── one request ─────────────────────────────────────────────────────────────────────
 
-    async def _visit(self, job: FetchJob) -> Visit:
+    async def _visit(self, job: FetchJob, place: Place) -> Visit:
         row = job.row
         visit = Visit(row.id, row.host, "failed", attempts=row.attempts + 1)
         async with Contact(self._house, job.gate) as contact:
@@ -106,7 +112,7 @@ class Worker:
                 return visit
             request.phases.queue = time.monotonic() - job.queued_at
             request.contact = contact
-            outcome = await self._fetch(request, contact, visit)
+            outcome = await self._fetch(request, contact, place, visit)
         # The host's slot is free again: parsing takes our time, not the host's.
         try:
             if isinstance(outcome, Response):
@@ -131,10 +137,10 @@ class Worker:
         return visit
 
     async def _fetch(
-        self, request: Request, contact: Contact, visit: Visit
+        self, request: Request, contact: Contact, place: Place, visit: Visit
     ) -> Response | Failure | None:
         """Return the response or the final failure; None when the visit says it all."""
-        visiting = VISITING.set(contact)
+        visiting, placed = VISITING.set(contact), PLACE.set(place)
         try:
             response = await self._handler(request)
         except RetryLater as later:
@@ -162,6 +168,7 @@ class Worker:
             return Failure(request, visit.reason, error)
         finally:
             VISITING.reset(visiting)
+            PLACE.reset(placed)
         if response.request.id != request.id:
             response.request = request  # a middleware answered by itself
         visit.status, visit.size = response.status, len(response.body)
@@ -183,8 +190,8 @@ class Worker:
             response.heeds_nofollow = True
             nofollow = forbids_following(response, self._settings.agent)
         harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
-        place = self._large_pages if len(response.body) > _LARGE_PAGE else nullcontext()
-        async with place:
+        is_large = len(response.body) > _LARGE_PAGE and response.is_markup
+        async with self._large_pages if is_large else nullcontext():
             started = time.perf_counter()
             await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
             request.phases.parse = time.perf_counter() - started

@@ -10,7 +10,7 @@ import pytest
 from backports import zstd
 from multidict import CIMultiDict
 
-from crawler.body import LARGE, LARGE_AT_ONCE, Bodies
+from crawler.body import LARGE, LARGE_AT_ONCE, PLACE, Bodies, Place
 from crawler.errors import FetchError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
@@ -97,7 +97,7 @@ class _Warehouse:
 async def _until_waiting(fetcher: Fetcher, bodies: int) -> None:
     """Wait until so many bodies wait for a place."""
     async with asyncio.timeout(30):
-        while len(fetcher._bodies._places._waiters or ()) < bodies:
+        while len(fetcher._bodies._places_of_others._waiters or ()) < bodies:
             await asyncio.sleep(0.01)
 
 
@@ -163,6 +163,24 @@ async def test_the_deadline_stands_still_while_a_large_body_waits_for_its_place(
         )  # half of them after the others
         assert all(isinstance(end, FetchError) for end in ends)
         assert len((await late).body) == 2 * LARGE
+
+
+async def test_a_visit_keeps_its_place_until_its_page_is_through() -> None:
+    async with Hostile(answer(b"x" * 2 * LARGE)) as server, fetching() as fetcher:
+        visits = [Place() for _ in range(LARGE_AT_ONCE + 1)]
+
+        async def visit(place: Place) -> None:
+            PLACE.set(place)
+            await fetcher.fetch(Request(server.url + "/"))
+            await fetcher.fetch(Request(server.url + "/again"))  # a second one is not waited for
+
+        *holders, late = [asyncio.create_task(visit(place)) for place in visits]
+        await asyncio.gather(*holders)
+        # What a callback fetches waits for no page that waits for a callback.
+        assert (await fetcher.fetch(Request(server.url + "/"))).status == 200
+        assert not late.done()
+        visits[0].give_back()
+        await late
 
 
 class _AtOnce:
