@@ -13,9 +13,11 @@ _SESSION = (
     r"jsessionid|phpsessid|aspsessionid[a-z]{8}|asp\.net_sessionid|cfid|cftoken"
     r"|oscsid|zenid|xtcsid|bv_sessionid"
 )
-_PERHAPS = r"sid|sessid|session|sessionid|session_id|session-id|sess|s"
+_PERHAPS = r"sid|sessid|session|sessionid|session_id|session-id|sess"
 # 32 hexadecimal digits, or as many letters and digits, as PHP and most others make them.
 _ID = r"(?=[a-z,-]*[0-9])[0-9a-z,-]{24,}|[0-9a-f]{16,}"
+# Of forums; elsewhere `s` is what was searched for, or what signs the url of an image.
+_FORUM_PAIR = re.compile(r"s=[0-9a-f]{32}", re.IGNORECASE)
 _SESSION_PAIR = re.compile(
     rf"(?:{_SESSION})=.*|(?:{_PERHAPS})=(?:{_ID})", re.IGNORECASE | re.DOTALL
 )
@@ -42,13 +44,16 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
     hint = re.compile(rf"[?&](?:{named})(?:[=&]|$)|[?&][^=&]*[%+]") if named else None
     strips = re.compile(rf"(?:{named})(?:=.*)?", re.DOTALL) if named else None
 
-    def goes(pair: str) -> bool:
+    def goes(pair: str, path: str) -> bool:
         name, equals, value = pair.partition("=")
         if "%" in name or "+" in name:
             pair = f"{unquote_plus(name)}{equals}{value}"
         if strips is not None and strips.fullmatch(pair):
             return True
-        return sessions and _SESSION_PAIR.fullmatch(pair) is not None
+        return sessions and (
+            _SESSION_PAIR.fullmatch(pair) is not None
+            or (path.endswith(".php") and _FORUM_PAIR.fullmatch(pair) is not None)
+        )
 
     def clean(url: str) -> str:
         if sessions and (";" in url or "(" in url):
@@ -60,7 +65,7 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
         ):
             return url
         pairs = query.split("&")
-        kept = [pair for pair in pairs if not goes(pair)]
+        kept = [pair for pair in pairs if not goes(pair, path)]
         if len(kept) == len(pairs):
             return url
         return f"{path}?{'&'.join(kept)}" if kept else path

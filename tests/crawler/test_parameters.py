@@ -53,7 +53,8 @@ def test_named_parameters_go_and_the_rest_stays_to_the_letter(path, left):
         ("/p?osCsid=abc", "/p"),
         ("/p?ASPSESSIONIDQQAABBCC=ABCDEFGHIJKLMNOPQRSTUVWX", "/p"),
         ("/p?CFID=123&CFTOKEN=456&a=1", "/p?a=1"),
-        (f"/p?s={HEX}&a=1", "/p?a=1"),
+        (f"/thread.php?s={HEX}&a=1", "/thread.php?a=1"),
+        (f"/photo.jpg?w=640&s={HEX}", f"/photo.jpg?w=640&s={HEX}"),
         ("/(S(lit3py55t21z5v55vlm25s55))/p.aspx", "/p.aspx"),
         # and what only looks like it
         ("/p?sid=42", "/p?sid=42"),
