@@ -100,10 +100,10 @@ class Traps:
             if len(value) < 4 or not name.lower().endswith(_DATE_NAMES):
                 continue
             number = _NUMBER.match(pair)
-            if number is not None and self._in_strip(number):
-                # Beside an `x=`, `y=` is a place on a map.
-                if name != "y" or not any(other.startswith("x=") for other in pairs):
-                    return True
+            # Beside an `x=`, `y=` is a place on a map.
+            on_map = name == "y" and any(other.startswith("x=") for other in pairs)
+            if number is not None and not on_map and self._in_strip(number):
+                return True
             if (dated := _DATED_PARAMETER.match(pair)) is not None:
                 first = _FIRST_OF_CALENDARS if _CALENDAR.search(path) else _FIRST_YEAR
                 if self._is_outside(dated, first):
