@@ -9,10 +9,11 @@ import aiohttp
 from crawler.decoding import Decoder, decoder_for
 from crawler.errors import FetchError
 
-# A body of more than this is read on only when it has one of a few places, so that what is
-# held of large bodies is bounded, however many are being fetched.
-LARGE = 1 << 19
-LARGE_AT_ONCE = 3
+# A body of more than this is read on only when it has one of a few places, and one that turns out
+# larger still when it has one of even fewer. So what is held of bodies is bounded, however many are
+# being fetched, and a crawl of pages of a megabyte still has a dozen of them at once.
+MEDIUM, LARGE = 1 << 19, 1 << 21
+MEDIUM_AT_ONCE, LARGE_AT_ONCE = 12, 2
 # Wire bytes that are decoded without a pause. The costliest there are, zstd frames of 9 bytes,
 # take 30 ms. A piece of a bomb makes 200 times as much: until there is a place, it is a small one.
 _PIECE, _FIRST_PIECE = 16 * 1024, 4 * 1024
@@ -23,39 +24,59 @@ _REST_SECONDS = 0.5
 _NO_BODY = (204, 304)
 
 
+class Places:
+    """The places there are for medium and for large bodies."""
+
+    def __init__(self) -> None:
+        self.of_rank = (asyncio.Semaphore(MEDIUM_AT_ONCE), asyncio.Semaphore(LARGE_AT_ONCE))
+
+
 class Place:
     """A visit's place among those that have a large body, kept until the page is through.
 
     Fetching is faster than parsing: bodies that wait for their callback would pile up.
     """
 
-    __slots__ = ("_asked", "_held", "_over")
+    __slots__ = ("_held", "_over", "_rank")
 
     def __init__(self) -> None:
-        self._asked = self._over = False
+        self._rank = 0
+        self._over = False
         self._held: asyncio.Semaphore | None = None
 
-    async def take(self, places: asyncio.Semaphore) -> None:
-        """Wait for a place, unless the visit has one, or waits for one already."""
-        if self._asked:
+    async def take(self, places: Places, rank: int) -> None:
+        """Wait for a place of a rank, unless the visit has one, or waits for one already.
+
+        A lower one is kept meanwhile: who has one of the highest waits for no other, so it ends.
+        """
+        if rank <= self._rank:
             return
-        self._asked = True
+        before, self._rank = self._rank, rank
+        wanted = places.of_rank[rank - 1]
         try:
-            await places.acquire()
+            await wanted.acquire()
         except BaseException:
-            self._asked = False
+            self._rank = before
             raise
+        self._release()
         if self._over:
-            places.release()
+            wanted.release()
         else:
-            self._held = places
+            self._held = wanted
 
     def give_back(self) -> None:
         """Let the next one have the place, if one was taken."""
         self._over = True
+        self._release()
+
+    def _release(self) -> None:
         if self._held is not None:
             self._held.release()
             self._held = None
+
+
+def _rank_of(size: int) -> int:
+    return (size > MEDIUM) + (size > LARGE)
 
 
 # The place of the visit whose page is being fetched. What a callback fetches has none: it would
@@ -68,8 +89,8 @@ class Bodies:
 
     def __init__(self, max_body: int) -> None:
         self._limit = max_body
-        self._places = asyncio.Semaphore(LARGE_AT_ONCE)
-        self._places_of_others = asyncio.Semaphore(LARGE_AT_ONCE)
+        self._places = Places()
+        self._places_of_others = Places()
 
     async def read(
         self, answer: aiohttp.ClientResponse, first: int | None, deadline: asyncio.Timeout
@@ -93,22 +114,21 @@ class Bodies:
         size = 0
         visit = PLACE.get()
         place, places = (visit, self._places) if visit else (Place(), self._places_of_others)
-        has_place = False
+        rank = 0
         try:
-            if first is None and length is not None and length > LARGE:
-                await off_the_clock(deadline, place.take(places))
-                has_place = True
+            if first is None and length is not None and (rank := _rank_of(length)):
+                await off_the_clock(deadline, place.take(places, rank))
             while chunk := await answer.content.readany():
-                for part in _parts(chunk, decoder, _PIECE if has_place else _FIRST_PIECE):
+                for part in _parts(chunk, decoder, _PIECE if rank == 2 else _FIRST_PIECE):
                     parts.append(part)
                     size += len(part)
                     if size > limit:
                         if first is None:
                             raise FetchError("too_large", f"over {limit} bytes")
                         return b"".join(parts)[:limit]
-                    if size > LARGE and not has_place:
-                        await off_the_clock(deadline, place.take(places))
-                        has_place = True
+                    if _rank_of(size) > rank:
+                        rank = _rank_of(size)
+                        await off_the_clock(deadline, place.take(places, rank))
                     elif decoder is not None and len(chunk) > _PIECE:
                         await asyncio.sleep(0)
             if decoder is not None:

@@ -97,7 +97,7 @@ class _Warehouse:
 async def _until_waiting(fetcher: Fetcher, bodies: int) -> None:
     """Wait until so many bodies wait for a place."""
     async with asyncio.timeout(30):
-        while len(fetcher._bodies._places_of_others._waiters or ()) < bodies:
+        while len(fetcher._bodies._places_of_others.of_rank[1]._waiters or ()) < bodies:
             await asyncio.sleep(0.01)
 
 
