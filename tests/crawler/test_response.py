@@ -578,3 +578,22 @@ def test_a_page_that_begins_with_a_like_word_is_a_page(text):
 )
 def test_links_are_relative_to_the_first_base_that_may_be_one(markup, base):
     assert page(markup).base_url == base
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "found"),
+    [
+        (b"<title>a</title>" + b"\0" * 1000, "text/html", None),
+        (bytes(range(256)) * 4 + b"<title>a</title>", "text/html", None),
+        (b"<p>\x01</p><title>a\0b</title>", "text/html", "a\ufffdb"),
+        ("<title>\u00e9\u4e2d</title>".encode() * 9, "text/html", "\u00e9\u4e2d"),
+        ("<title>a</title>".encode("utf-16-le"), "text/html; charset=utf-16le", "a"),
+        ("\ufeff<title>a</title>".encode("utf-16-be"), "text/html", "a"),
+        (b"\t\r\n\x0c\x1b" * 50 + b"<title>a</title>", "text/html", "a"),
+    ],
+)
+def test_noise_is_no_page_whatever_its_content_type(
+    body: bytes, kind: str, found: str | None
+) -> None:
+    response = Response("http://a.example/", headers={"Content-Type": kind}, body=body)
+    assert response.css("title::text").get() == found
