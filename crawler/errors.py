@@ -39,8 +39,8 @@ class FetchError(CrawlerError):
 
     `reason` is the short code that ends up in the frontier (`timeout`, `connection`, ...).
     `retryable` says whether another try may help, and `after` how many seconds that has to wait
-    at least; the retry middleware decides. `connecting` says that it was a connection that did
-    not come in time.
+    at least; the retry middleware decides. `unreachable` says that no connection with the host
+    could be had.
     """
 
     def __init__(
@@ -50,18 +50,13 @@ class FetchError(CrawlerError):
         *,
         retryable: bool = False,
         after: float = 0.0,
-        connecting: bool = False,
+        unreachable: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.retryable = retryable
         self.after = after
-        self.connecting = connecting
-
-    @property
-    def unreachable(self) -> bool:
-        """Whether no connection with the host could be had, or it broke."""
-        return self.connecting or self.reason in ("connection", "dns", "tls")
+        self.unreachable = unreachable
 
 
 class InvalidUrl(CrawlerError, ValueError):

@@ -263,14 +263,18 @@ def _explained(error: Exception) -> FetchError | DropRequest:
         case aiohttp.ClientConnectorError(os_error=AddressRefused()):
             return DropRequest("private_address")
         case aiohttp.ClientConnectorDNSError():
-            return FetchError("dns", text, retryable=error.os_error.errno not in NO_SUCH_NAME)
+            again = error.os_error.errno not in NO_SUCH_NAME
+            return FetchError("dns", text, retryable=again, unreachable=True)
         case aiohttp.ClientConnectorCertificateError() | ssl.CertificateError():
-            return FetchError("tls", text)
+            return FetchError("tls", text, unreachable=True)
         case aiohttp.ClientSSLError() | ssl.SSLError():
-            return FetchError("tls", text, retryable=True)
+            began = isinstance(error, aiohttp.ClientError)  # else it broke later
+            return FetchError("tls", text, retryable=True, unreachable=began)
         case aiohttp.ServerTimeoutError():
             why = text or "no connection in time"
-            return FetchError("timeout", why, retryable=True, connecting=True)
+            return FetchError("timeout", why, retryable=True, unreachable=True)
+        case aiohttp.ClientConnectorError():
+            return FetchError("connection", text, retryable=True, unreachable=True)
         case aiohttp.ClientPayloadError():
             return FetchError("truncated", text, retryable=True)
         case aiohttp.ClientResponseError():

@@ -171,8 +171,10 @@ class Throttle:
         """Note that no whole answer came, `seconds` after the contact began."""
         if error.reason == "timeout" and self._settings.adaptive:
             gate.pace.refused(time.monotonic(), seconds)
-        if error.unreachable or gate.breaker.probing:
+        if error.unreachable or (gate.breaker.probing and error.reason == "timeout"):
             self.unreachable(gate)
+        elif error.reason != "timeout" and gate.breaker.answered():
+            self.changed(gate)  # it was reached, whatever came of it
 
     def unreachable(self, gate: HostGate) -> None:
         """Note that no connection with the host could be had."""

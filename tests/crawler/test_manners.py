@@ -120,6 +120,15 @@ async def test_a_host_that_is_up_again_after_its_rest_is_crawled_to_the_end(db, 
     assert rows("SELECT resting FROM crawl_host") == [0]
 
 
+async def test_a_host_that_breaks_its_connections_is_reached_all_the_same(crawl, rows):
+    """Each of its pages ends by itself: there may be others that it answers."""
+    broken = {f"/{number}": None for number in range(30)}  # hangs up without an answer
+    async with serve({**broken, "/30": ""}) as site:
+        result = await crawl(pages(*numbered(site.port, 31)), robots=False, retries=1)
+    assert (result.finish, result.done, result.failed) == ("finished", 1, 30)
+    assert set(rows("SELECT reason FROM crawl_request WHERE state = 'failed'")) == {"connection"}
+
+
 async def test_the_breaker_can_be_turned_off(crawl):
     with refusing() as port:
         result = await crawl(

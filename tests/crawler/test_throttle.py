@@ -241,10 +241,7 @@ async def test_what_our_own_event_loop_takes_is_not_held_against_the_host() -> N
 # ── hosts that cannot be reached ────────────────────────────────────────────────────────────
 
 NO_CONNECTION = [
-    FetchError("connection"),
-    FetchError("dns"),
-    FetchError("tls"),
-    FetchError("timeout", connecting=True),
+    FetchError(reason, unreachable=True) for reason in ("connection", "dns", "tls", "timeout")
 ]
 
 
@@ -260,7 +257,9 @@ def test_a_host_that_cannot_be_reached_so_often_rests(error: FetchError) -> None
     assert throttle.take_news() == {"a": throttle.gate("a")}
 
 
-@pytest.mark.parametrize("reason", ["timeout", "truncated", "too_large", "bad_response"])
+@pytest.mark.parametrize(
+    "reason", ["timeout", "truncated", "too_large", "bad_response", "connection"]
+)
 def test_a_host_that_was_reached_does_not_rest(reason: str) -> None:
     throttle = Throttle(Settings(breaker=3))
     for _ in range(10):
@@ -273,7 +272,7 @@ def test_an_answer_in_between_begins_the_count_anew(status: int) -> None:
     throttle = Throttle(Settings(breaker=3))
     for _ in range(5):
         for _ in range(2):
-            throttle.failed(throttle.gate("a"), FetchError("connection"), 0.1)
+            throttle.failed(throttle.gate("a"), NO_CONNECTION[0], 0.1)
         throttle.answered(throttle.gate("a"), 0.1, answer(status))
     assert rest_of(throttle) == 0.0
 
@@ -338,7 +337,7 @@ def test_a_host_that_is_given_up_is_closed_for_good() -> None:
 
 async def test_a_watched_fetch_tells_the_gate_of_its_host() -> None:
     throttle = Throttle(Settings(breaker=1, backoff=10.0))
-    outcomes: list[Response | Exception] = [answer(503), FetchError("connection")]
+    outcomes: list[Response | Exception] = [answer(503), NO_CONNECTION[0]]
 
     async def fetch(request: Request, word: str) -> Response:
         assert word == "kept"
