@@ -278,9 +278,3 @@ def decoder_for(content_encoding: str | None, *, max_body: int, beginning: bool 
     if beginning:
         stages[-1].may_stop_at = max_body
     return Decoder(stages, max_body)
-
-
-def decode_body(body: bytes, content_encoding: str | None, *, max_body: int) -> bytes:
-    """Return a whole body without its content codings; raises `FetchError` like `Decoder`."""
-    decoder = decoder_for(content_encoding, max_body=max_body)
-    return decoder.feed(body) + decoder.finish()

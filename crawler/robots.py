@@ -18,7 +18,6 @@ from urllib.parse import quote
 
 MAX_BYTES = 500 * 1024  # of a robots.txt are read (RFC 9309, 2.5); what follows is ignored
 MAX_AGE = 24 * 3600.0  # seconds that an answer may be used (2.4)
-RETRY_AFTER = 60.0  # seconds before asking again an origin that could not answer
 MAX_CRAWL_DELAY = 60.0  # seconds; a file that asks for more gets this
 
 _FIELDS = {
@@ -305,4 +304,3 @@ def _unreserved(escape: re.Match[str]) -> str:
 
 
 ALLOW_ALL = RobotsRules("")
-DISALLOW_ALL = RobotsRules("User-agent: *\nDisallow: /\n")

@@ -243,13 +243,3 @@ def coverage(connection: sqlite3.Connection, name: str, run_id: int) -> dict[str
         f"SELECT count(*){counts} FROM {quote(name)} WHERE _run = ?", (run_id,)
     ).fetchone()
     return {field: (number, total) for field, number in zip(fields, filled, strict=True)}
-
-
-def item_counts(connection: sqlite3.Connection) -> dict[str, dict[int, int]]:
-    """Return how many rows each item table has of each run: table -> run -> rows."""
-    return {
-        name: dict(
-            connection.execute(f"SELECT _run, count(*) FROM {quote(name)} GROUP BY _run").fetchall()
-        )
-        for name in item_tables(connection)
-    }

@@ -22,11 +22,17 @@ from crawler.decoding import (
     MAX_MEMBERS,
     MAX_RATIO,
     RATIO_FREE,
-    decode_body,
     decoder_for,
 )
 
 MAX = 10 * 1024 * 1024
+
+
+def decode_body(body: bytes, content_encoding: str | None, *, max_body: int) -> bytes:
+    decoder = decoder_for(content_encoding, max_body=max_body)
+    return decoder.feed(body) + decoder.finish()
+
+
 WORDS = random.Random(1)
 PAGE = b"".join(b"<p>%d</p>\n" % WORDS.randrange(10**9) for _ in range(3000))
 
@@ -297,11 +303,11 @@ import importlib.util
 find_spec = importlib.util.find_spec
 hidden = {"brotli", "backports", "_zstd"}
 importlib.util.find_spec = lambda name: None if name in hidden else find_spec(name)
-from crawler.decoding import ACCEPT_ENCODING, decode_body
+from crawler.decoding import ACCEPT_ENCODING, decoder_for
 print(ACCEPT_ENCODING)
 for name in ("br", "zstd"):
     try:
-        decode_body(b"x", name, max_body=10)
+        decoder_for(name, max_body=10)
     except Exception as error:
         print(error)
 """

@@ -37,7 +37,6 @@ from storage.tables import (
     coverage,
     create_table_sql,
     insert_sql,
-    item_counts,
     item_tables,
     quote,
 )
@@ -663,13 +662,6 @@ def test_coverage_counts_the_values_of_one_run(file: sqlite3.Connection) -> None
     store(file, Book(title="a"), Book(title="b", price=2), Book(title=""), run=2)
     assert coverage(file, "book", 2) == {"title": (3, 3), "price": (1, 3)}
     assert coverage(file, "book", 9) == {"title": (0, 0), "price": (0, 0)}
-
-
-def test_items_are_counted_by_table_and_run(file: sqlite3.Connection) -> None:
-    assert item_counts(file) == {}
-    store(file, Book(title="a"), {"n": 1}, run=1)
-    store(file, Book(title="a"), Book(title="b"), run=2)
-    assert item_counts(file) == {"book": {1: 1, 2: 2}, "item": {1: 1}}
 
 
 def test_a_table_that_somebody_dropped_is_no_item_table(file: sqlite3.Connection) -> None:
