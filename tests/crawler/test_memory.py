@@ -87,7 +87,7 @@ def test_a_rest_is_written_down_and_taken_back(hosts: Hosts) -> None:
     hosts = Hosts(breaker=2)
     gate = hosts.throttle.gate("a")
     for _ in range(2):
-        hosts.throttle.failed(gate, FetchError("connection"), 0.1)
+        hosts.throttle.failed(gate, FetchError("connection", unreachable=True), 0.1)
     assert hosts.memory.take_news() == [HostRecord("a", None, None, 2)]
     hosts.throttle.answered(gate, 0.1)
     assert hosts.memory.take_news() == [HostRecord("a", None, None, 0)]
