@@ -8,7 +8,7 @@ from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
 from crawler.parameters import cleaner
-from crawler.request import LONGEST_KNOWN, Identifier, Request, to_record
+from crawler.request import Identifier, Request, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps
@@ -126,8 +126,7 @@ class Discovery:
         """
         depth = parent.depth + 1
         try:
-            short = len(request.url) <= LONGEST_KNOWN
-            identity = self.identify.known(request.url) if short else self.identify(request.url)
+            identity = self.identify(request.url)
         except InvalidUrl as error:
             shown = redact(request.url)[:_SHOWN]
             if _is_relative(request.url, parent.url):

@@ -3,6 +3,7 @@
 Each rule is a function of the url and of today's year. So nothing has to be remembered, and a
 crawl that is resumed decides as it did before. What the rules cannot see (a counter in the
 query that never stops) is bounded by `max_url_length`, `max_depth` and `max_pages_per_host`.
+One page under many urls is told by its content (`content_of`), and only reported.
 
 - **Words said again and again**: `/a/b/a/b/a/b/`, as relative links without their slash make
   it. `/en/en/` and `/2024/2024/` are real; map tiles and key-value paths (`/page/1/size/1/`)
