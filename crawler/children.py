@@ -91,8 +91,8 @@ class Child:
         """How many pages it has."""
         return len(self._pages)
 
-    async def arrive(self) -> bool:
-        """Wait until the child has loaded the spider; False when it died of it.
+    async def arrive(self) -> ChildLost | None:
+        """Wait until the child has loaded the spider; return how it was lost over that, if it was.
 
         Raises what was wrong with the spider.
         """
@@ -107,7 +107,9 @@ class Child:
             here.cancel()
         if self._refusal is not None:
             raise self._refusal
-        return self._here.is_set() and not self._gone.is_set()
+        if self._here.is_set():
+            return None
+        return await self._lost(None if self._gone.is_set() else _TO_ARRIVE)
 
     async def last(self, hang_timeout: float) -> ChildLost:
         """Wait until the child is gone, or hangs; return which of them."""
@@ -126,15 +128,15 @@ class Child:
             self._heard = False
             if self._pages:
                 self._channel.send((Say.PING,))
-        if hung:
-            self._process.kill()
-        await self._await_last_words()
-        if hung:
-            return ChildLost("hung", f"its process gave no sign of life for {hang_timeout:g} s")
-        return ChildLost("crashed", f"its process ended with {_told(self._process)}")
+        return await self._lost(hang_timeout if hung else None)
 
-    async def _await_last_words(self) -> None:
-        """Wait for the end of a process that is ending, and for what it logged."""
+    async def _lost(self, hung: float | None) -> ChildLost:
+        """End what is left of the process, hear what it logged, and return how it was lost.
+
+        `hung` are the seconds without a sign of life, if that is why.
+        """
+        if hung is not None:
+            self._process.kill()
         try:
             async with asyncio.timeout(_LAST_WORDS):
                 while self._process.poll() is None:  # noqa: ASYNC110 (nobody tells)
@@ -144,6 +146,9 @@ class Child:
             pass
         finally:
             self.end()
+        if hung is not None:
+            return ChildLost("hung", f"its process gave no sign of life for {hung:g} s")
+        return ChildLost("crashed", f"its process ended with {_told(self._process)}")
 
     # ── pages ───────────────────────────────────────────────────────────────────────────
 

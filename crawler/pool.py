@@ -194,13 +194,12 @@ class Pool:
         while not self._closed:
             child = await Child.start(self._start, self._asked)
             try:
-                if await child.arrive():
+                lost = await child.arrive()
+                failed += 1
+                if lost is None:
                     failed = 0
                     crew.join(child)
                     lost = await child.last(self._settings.hang_timeout)
-                else:
-                    failed += 1
-                    lost = await child.last(0.0)
             finally:
                 crew.children.pop(child, None)
                 child.end()
