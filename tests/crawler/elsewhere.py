@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from crawler import FetchError, Item, Request, Response, Spider
+from crawler import DropRequest, FetchError, Item, Request, Response, Spider
 
 
 class Page(Item):
@@ -120,7 +120,7 @@ class Asking(Walker):
                 answer = await self.fetch(request)
             except FetchError as error:
                 yield Got(what=f"{path} {type(error).__name__} {error.reason}")
-            except Exception as error:
+            except DropRequest as error:
                 yield Got(what=f"{path} {type(error).__name__} {error}")
             else:
                 same = answer.request is request

@@ -6,6 +6,7 @@ import signal
 import subprocess
 from collections import Counter
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -116,7 +117,7 @@ async def test_requests_errbacks_errors_and_items_come_through_unchanged(
             )
             db.unlink()
     # Whether /moved or /1 comes first is chance; which of them has the items is not told here.
-    one, two = ([part for part in parts[1:4]] for parts in found)
+    one, two = (parts[1:4] for parts in found)
     assert one == two
     reasons = [Counter(row[2] for row in parts[0]) for parts in found]
     assert reasons[0] == reasons[1]
@@ -229,7 +230,7 @@ async def test_a_host_sees_no_more_at_once_and_no_sooner_than_it_should(db: Path
         await run(Walker, site.url, db, processes=3, fresh=True, robots=False, delay=0.1)
         moments = [moment for moment, _ in site.arrivals]
     assert len(moments) == 6
-    assert all(b - a > 0.05 for a, b in zip(moments, moments[1:], strict=False))
+    assert all(b - a > 0.05 for a, b in pairwise(moments))
 
 
 # ── children that die ───────────────────────────────────────────────────────────────────────
