@@ -69,7 +69,7 @@ DEATHS: dict[str, Callable[[Response], None]] = {
 
 
 class Sociable(Walker):
-    """Waits on each page until two processes have begun one; `room` is a directory."""
+    """Waits on each page a while for a second process to begin one; `room` is a directory."""
 
     name = "sociable"
     room = ""
@@ -77,8 +77,9 @@ class Sociable(Walker):
     async def parse(self, response: Response) -> Any:
         room = Path(self.room)
         (room / str(os.getpid())).touch()
-        while path_of(response) != "/" and len(list(room.iterdir())) < 2:
-            await asyncio.sleep(0.01)
+        for _ in range(50):
+            if path_of(response) != "/" and len(list(room.iterdir())) < 2:
+                await asyncio.sleep(0.01)
         return super().parse(response)
 
 

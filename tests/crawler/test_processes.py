@@ -129,7 +129,7 @@ async def test_all_children_take_part_and_this_process_parses_nothing(
     db: Path, rows: Rows, tmp_path: Path
 ) -> None:
     (tmp_path / "room").mkdir()
-    paths = [f"/{n}" for n in range(20)]
+    paths = [f"/{n}" for n in range(100)]
     async with serve({"/": link(*paths)} | dict.fromkeys(paths, "x")) as site:
         arguments = {"room": str(tmp_path / "room")}
         await run(Sociable, site.url, db, robots=False, arguments=arguments)
