@@ -226,7 +226,7 @@ class Pool:
     # ── what callbacks fetch ────────────────────────────────────────────────────────────
 
     def _asked(self, child: Child, message: Message) -> None:
-        if message[0] == Say.FETCH:
+        if message[0] == Say.FETCH and not self._closed:
             _, number, asked = message
             task = asyncio.create_task(self._answer(child, number, asked), name="fetch")
             self._fetches[child, number] = task
