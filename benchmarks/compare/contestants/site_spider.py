@@ -1,0 +1,37 @@
+"""What the crawler itself runs: everything at its default, but for how many fetches at once.
+
+crawler run site_spider.py --db OUTPUT.db -a url=START_URL
+"""
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Any, ClassVar
+
+from crawler import Item, Request, Response, Spider
+
+
+class Page(Item):
+    """A row of the table `page`; its column `_url` is the url."""
+
+    title: str | None
+    h1: str | None
+
+
+class Site(Spider):
+    """Stores title and h1 of each page, and follows every link."""
+
+    name = "site"
+    url = ""
+    settings: ClassVar[dict[str, Any]] = {"concurrency": 64, "concurrency_per_host": 64}
+
+    async def start(self) -> AsyncIterator[Request]:
+        """Begin at the given address."""
+        yield Request(self.url)
+
+    def parse(self, response: Response) -> Iterator[Page | Request]:
+        """Describe a page and follow its links."""
+        if response.content_type == "text/html":
+            yield Page(
+                title=response.css("title::text").get(),
+                h1=response.css("h1::text").get(),
+            )
+        yield from response.follow_all("a")
