@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness clean
+.PHONY: demo test lint soak format bench bench-story bench-adaptive bench-fairness clean
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -36,6 +36,12 @@ soak: $(READY)  ## a thousand kills
 format: $(READY)  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# SITES and CONTESTANTS (names with commas between), ROUNDS; FULL=1: every site, into the README.
+bench: $(READY)  ## the crawler beside a bare loop, Scrapy and Crawlee, on sites of documentation
+	$(BIN)/python -m benchmarks.compare $(if $(SITES),--sites $(SITES)) \
+		$(if $(CONTESTANTS),--contestants $(CONTESTANTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(FULL),--full --readme)
 
 bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
 	@if command -v uv >/dev/null 2>&1; then \
