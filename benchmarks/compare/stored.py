@@ -27,7 +27,7 @@ def read_jsonl(path: Path) -> Pages:
 
 def read_json_folder(path: Path) -> Pages:
     """Return the pages of a folder with a JSON file per page, as Crawlee keeps them."""
-    files = (file for file in path.rglob("*.json") if not file.name.startswith("__"))
+    files = (file for file in path.glob("datasets/*/*.json") if not file.name.startswith("__"))
     return _pages(_row(json.loads(file.read_text())) for file in files)
 
 
