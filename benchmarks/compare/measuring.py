@@ -6,6 +6,7 @@ import signal
 import subprocess
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -29,8 +30,8 @@ class RunError(Exception):
 def measure(command: Sequence[str], folder: Path, limit: float) -> Run:
     """Run the command in `folder`, for `limit` seconds at most, and return what it cost.
 
-    The last line of its output is a JSON object with `seconds` and `pages`. (The pages that count
-    are those in what it stored: whoever calls sees to that.) Raises `RunError` for one that fails.
+    The last line of its output is a JSON object with `seconds` and `pages` (or `items`, as our
+    own command has it). Raises `RunError` for one that fails.
     """
     said, told = folder / "stdout", folder / "stderr"
     with said.open("wb") as out, told.open("wb") as err:
@@ -58,11 +59,10 @@ def measure(command: Sequence[str], folder: Path, limit: float) -> Run:
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         reason = told.read_text(errors="replace")[-2000:]
-        raise RunError(f"{command[0]} ended with {process.returncode}:\n{reason}")
-    line = said.read_text().strip().rpartition("\n")[2]
-    own = json.loads(line)
+        raise RunError(f"ended with {process.returncode} after {seconds:.1f} s:\n{reason}")
+    own = json.loads(said.read_text().strip().rpartition("\n")[2])
     return Run(
-        pages=int(own["pages"] if "pages" in own else own["items"]),
+        pages=int(own.get("pages", own.get("items"))),
         seconds=seconds,
         crawling=float(own["seconds"]),
         cpu=usage.ru_utime + usage.ru_stime,
@@ -77,7 +77,5 @@ def _environment() -> dict[str, str]:
 
 
 def _end(pid: int) -> None:
-    try:
+    with suppress(ProcessLookupError):  # it came to its end just now
         os.killpg(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass  # it came to its end just now

@@ -5,6 +5,7 @@ python -m benchmarks.compare.server PORT=FOLDER ...
 
 import asyncio
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from aiohttp import web
@@ -22,7 +23,7 @@ async def serve(places: list[tuple[int, Path]]) -> None:
     await asyncio.Event().wait()
 
 
-def _handler(pages: dict[str, bytes]):  # type: ignore[no-untyped-def]
+def _handler(pages: dict[str, bytes]) -> Callable[[web.BaseRequest], Awaitable[web.Response]]:
     async def answer(request: web.BaseRequest) -> web.Response:
         body = pages.get(request.path)
         if body is None:

@@ -1,7 +1,5 @@
 """One server on loopback for all sites: nginx, else a process of our own."""
 
-import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -10,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 
-from benchmarks.compare.sites import Site
+from benchmarks.compare.sites import Site, find_nginx
 
-_PATIENCE = 10.0  # seconds until a server listens
+_ROOT = Path(__file__).parents[2]
+_PATIENCE = 10.0  # seconds until a server listens, or has ended
 
 _CONFIG = """\
 daemon off;
@@ -40,25 +39,16 @@ http {{
 
 
 @contextmanager
-def serving(sites: Sequence[Site], folder: Path) -> Iterator[dict[str, str]]:
+def serving(sites: Sequence[Site], folder: Path, *, own: bool = False) -> Iterator[dict[str, str]]:
     """Serve the sites, each on a port of its own; gives the start url of each by its key.
 
-    `folder` is for the server's own files. The server is stopped in any case.
+    `folder` is for the server's own files; with `own` it is not nginx even where there is one.
+    The server is stopped in any case. Raises `RuntimeError` for one that does not start.
     """
     ports = _free_ports(len(sites))
-    nginx = shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin")
-    if nginx is not None:
-        servers = "\n".join(
-            f"    server {{ listen 127.0.0.1:{port}; root {site.folder.resolve()}; }}"
-            for site, port in zip(sites, ports, strict=True)
-        )
-        config = folder / "nginx.conf"
-        config.write_text(_CONFIG.format(folder=folder, servers=servers))
-        command = [nginx, "-c", str(config), "-e", str(folder / "error.log")]
-    else:
-        pairs = [f"{port}={site.folder}" for site, port in zip(sites, ports, strict=True)]
-        command = [sys.executable, "-m", "benchmarks.compare.server", *pairs]
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL)
+    nginx = None if own else find_nginx()
+    command = _own(sites, ports) if nginx is None else _nginx(nginx, sites, ports, folder)
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, cwd=_ROOT)
     try:
         for port in ports:
             _wait_for(port, process)
@@ -67,12 +57,27 @@ def serving(sites: Sequence[Site], folder: Path) -> Iterator[dict[str, str]]:
             for site, port in zip(sites, ports, strict=True)
         }
     finally:
-        process.send_signal(signal.SIGTERM)
+        process.terminate()
         try:
             process.wait(_PATIENCE)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+
+
+def _nginx(nginx: str, sites: Sequence[Site], ports: Sequence[int], folder: Path) -> list[str]:
+    servers = "\n".join(
+        f"    server {{ listen 127.0.0.1:{port}; root {site.folder.resolve()}; }}"
+        for site, port in zip(sites, ports, strict=True)
+    )
+    config = folder / "nginx.conf"
+    config.write_text(_CONFIG.format(folder=folder, servers=servers))
+    return [nginx, "-c", str(config), "-e", str(folder / "error.log")]
+
+
+def _own(sites: Sequence[Site], ports: Sequence[int]) -> list[str]:
+    pairs = [f"{port}={site.folder}" for site, port in zip(sites, ports, strict=True)]
+    return [sys.executable, "-m", "benchmarks.compare.server", *pairs]
 
 
 def _free_ports(count: int) -> list[int]:

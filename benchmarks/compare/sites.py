@@ -37,9 +37,9 @@ DOCS = (POSTGRESQL, PYTHON, JDK)
 _NGINX = "nginx-light"
 
 
-def has_nginx() -> bool:
-    """Tell whether there is a server for the documentation."""
-    return shutil.which("nginx", path="/usr/sbin:/usr/bin:/usr/local/bin") is not None
+def find_nginx() -> str | None:
+    """Return where nginx is, which is often on the path of root only; None when it is not there."""
+    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def provide(sites: tuple[Site, ...]) -> list[str]:
@@ -53,7 +53,7 @@ def provide(sites: tuple[Site, ...]) -> list[str]:
 
 
 def _missing(sites: tuple[Site, ...]) -> list[str]:
-    server = [] if has_nginx() else [_NGINX]
+    server = [] if find_nginx() else [_NGINX]
     return server + [site.package for site in sites if not site.present]
 
 

@@ -73,11 +73,11 @@ def site_table(title: str, results: Results) -> str:
                 str(len(result.runs)),
                 f"{result.rate:,.0f}",
                 f"{slowest:,.0f} - {fastest:,.0f}",
-                _ratio(result.rate, bare and bare.rate),
+                _ratio(result.rate, bare.rate if bare else None),
                 f"{result.seconds:.2f}",
                 _ratio(bare.seconds if bare else None, result.seconds),
                 f"{result.cpu:.2f}",
-                _ratio(result.cpu, bare and bare.cpu),
+                _ratio(result.cpu, bare.cpu if bare else None),
                 f"{result.megabytes:,.0f}",
             ]
         )
@@ -95,6 +95,7 @@ def readme_tables(results: Mapping[str, Results], about: Sequence[str]) -> str:
         [
             "crawler",
             *(f"x {contestant.title}" for contestant in others),
+            "x bare loop, with start-up",
             "CPU/page, x bare loop",
             "peak MB",
             "rounds",
@@ -112,7 +113,8 @@ def readme_tables(results: Mapping[str, Results], about: Sequence[str]) -> str:
                     _ratio(mine.rate, found[other].rate if other in found else None)
                     for other in others
                 ),
-                _ratio(mine.cpu, bare and bare.cpu),
+                _ratio(bare.seconds if bare else None, mine.seconds),
+                _ratio(mine.cpu, bare.cpu if bare else None),
                 f"{mine.megabytes:,.0f}",
                 str(len(mine.runs)),
             ]

@@ -17,7 +17,7 @@ import ada_url
 import uvloop
 import yarl
 from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
-from selectolax.lexbor import LexborHTMLParser
+from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 CONCURRENCY = 64
 BATCH = 500  # items to a transaction
@@ -47,8 +47,7 @@ async def crawl(start: str, path: str, large: float) -> int:
         items.clear()
 
     def harvest(url: str, tree: LexborHTMLParser) -> None:
-        title, h1 = tree.css_first("title"), tree.css_first("h1")
-        items.append((url, title and title.text(deep=False), h1 and h1.text(deep=False)))
+        items.append((url, text_of(tree.css_first("title")), text_of(tree.css_first("h1"))))
         if len(items) >= BATCH:
             write()
         known = joined.setdefault(url[: url.rindex("/")], set())
@@ -92,6 +91,11 @@ async def crawl(start: str, path: str, large: float) -> int:
     write()
     db.close()
     return stored
+
+
+def text_of(node: LexborNode | None) -> str | None:
+    """Return the text right within an element."""
+    return None if node is None else node.text(deep=False)
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
 crawler run site_spider.py --db OUTPUT.db -a url=START_URL
 """
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any, ClassVar
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
 
 from crawler import Item, Request, Response, Spider
 
@@ -21,7 +21,7 @@ class Site(Spider):
 
     name = "site"
     url = ""
-    settings: ClassVar[dict[str, Any]] = {"concurrency": 64, "concurrency_per_host": 64}
+    settings: Mapping[str, Any] = {"concurrency": 64, "concurrency_per_host": 64}
 
     async def start(self) -> AsyncIterator[Request]:
         """Begin at the given address."""
