@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint soak format bench bench-story bench-adaptive bench-fairness clean
+.PHONY: demo test lint soak format bench bench-micro bench-story bench-adaptive bench-fairness clean
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -42,6 +42,12 @@ bench: $(READY)  ## the crawler beside a bare loop, Scrapy and Crawlee, on sites
 	$(BIN)/python -m benchmarks.compare $(if $(SITES),--sites $(SITES)) \
 		$(if $(CONTESTANTS),--contestants $(CONTESTANTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
 		$(if $(FULL),--full --readme)
+
+# ARGUMENTS="--benchmark-autosave", and after a change ARGUMENTS="--benchmark-compare".
+bench-micro: $(READY)  ## what each step of a page costs
+	$(BIN)/python -m pytest -o addopts=--import-mode=importlib -q --benchmark-sort=fullname \
+		--benchmark-columns=median,iqr,rounds $(ARGUMENTS) \
+		benchmarks/micro
 
 bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
 	@if command -v uv >/dev/null 2>&1; then \
