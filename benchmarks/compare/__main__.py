@@ -79,11 +79,12 @@ class Bench:
                     faults = [str(error)]
                 else:
                     runs[contestant].append(run)
-                    tell(f"{site.key:12} {contestant.key:20} {run.pages / run.crawling:8,.0f}")
+                    tell(f"{site.key:12} {contestant.key:20} {len(expected) / run.crawling:8,.0f}")
             for fault in faults:
                 self.wrong.append(f"{site.title}, {contestant.title}: {fault}")
                 tell(self.wrong[-1])
-        return {contestant: Result(found) for contestant, found in runs.items() if found}
+        pages = len(expected)  # as many as each has found, if nothing is wrong
+        return {one: Result(pages, found) for one, found in runs.items() if found}
 
     def _order(self) -> Iterator[Contestant]:
         """Yield who is next: the rounds forwards and backwards in turn."""

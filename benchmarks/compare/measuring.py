@@ -16,7 +16,6 @@ from time import perf_counter
 class Run:
     """What a run cost."""
 
-    pages: int  # as stored
     seconds: float  # from starting the process to its end
     crawling: float  # by the contestant's own clock, without starting the interpreter
     cpu: float  # user and system seconds of the process and its children
@@ -30,8 +29,8 @@ class RunError(Exception):
 def measure(command: Sequence[str], folder: Path, limit: float) -> Run:
     """Run the command in `folder`, for `limit` seconds at most, and return what it cost.
 
-    The last line of its output is a JSON object with `seconds` and `pages` (or `items`, as our
-    own command has it). Raises `RunError` for one that fails.
+    The last line of its output is a JSON object with the `seconds` of its own clock. Raises
+    `RunError` for one that fails.
     """
     said, told = folder / "stdout", folder / "stderr"
     with said.open("wb") as out, told.open("wb") as err:
@@ -62,7 +61,6 @@ def measure(command: Sequence[str], folder: Path, limit: float) -> Run:
         raise RunError(f"ended with {process.returncode} after {seconds:.1f} s:\n{reason}")
     own = json.loads(said.read_text().strip().rpartition("\n")[2])
     return Run(
-        pages=int(own.get("pages", own.get("items"))),
         seconds=seconds,
         crawling=float(own["seconds"]),
         cpu=usage.ru_utime + usage.ru_stime,

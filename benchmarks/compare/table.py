@@ -13,19 +13,20 @@ BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """The runs of one contestant on one site."""
+    """The runs of one contestant on one site of so many pages."""
 
+    pages: int
     runs: Sequence[Run]
 
     @property
     def rate(self) -> float:
         """Pages per second of crawling: the median."""
-        return median(run.pages / run.crawling for run in self.runs)
+        return median(self.pages / run.crawling for run in self.runs)
 
     @property
     def rates(self) -> tuple[float, float]:
         """The slowest and the fastest."""
-        found = [run.pages / run.crawling for run in self.runs]
+        found = [self.pages / run.crawling for run in self.runs]
         return min(found), max(found)
 
     @property
@@ -36,7 +37,7 @@ class Result:
     @property
     def cpu(self) -> float:
         """CPU milliseconds per page, of the whole process: the median."""
-        return median(run.cpu / run.pages * 1000 for run in self.runs)
+        return median(run.cpu / self.pages * 1000 for run in self.runs)
 
     @property
     def megabytes(self) -> float:

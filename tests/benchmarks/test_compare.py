@@ -64,10 +64,10 @@ def test_what_children_use_counts_as_the_contestants_own(tmp_path):
     busy = "import time\nwhile time.process_time() < 0.3: pass"
     code = (
         f"import json, subprocess, sys; subprocess.run([sys.executable, '-c', {busy!r}])\n"
-        "print('by the way'); print(json.dumps({'pages': 3, 'seconds': 0.1}))"
+        "print('by the way'); print(json.dumps({'seconds': 0.1}))"
     )
     run = measure([sys.executable, "-c", code], tmp_path, limit=60)
-    assert (run.pages, run.crawling) == (3, 0.1)
+    assert run.crawling == 0.1
     assert run.cpu >= 0.3
     assert run.seconds > 0.1
     assert 1 < run.megabytes < 1000
@@ -166,13 +166,13 @@ def test_every_page_of_the_synthetic_site_is_reached_and_the_site_is_always_the_
 # ── what is written ─────────────────────────────────────────────────────────────────────────
 
 
-def run(pages: int, crawling: float) -> Run:
-    return Run(pages, crawling + 1, crawling, crawling * 2, 100)
+def run(crawling: float) -> Run:
+    return Run(crawling + 1, crawling, crawling * 2, 100)
 
 
 RESULTS = {
-    CRAWLER: Result([run(100, 1.0), run(100, 4.0), run(100, 2.0)]),
-    BARE: Result([run(100, 1.0)]),
+    CRAWLER: Result(100, [run(1.0), run(4.0), run(2.0)]),
+    BARE: Result(100, [run(1.0)]),
 }
 
 
@@ -190,7 +190,7 @@ def test_a_table_holds_medians_spread_and_ratios():
 
 def test_the_readme_is_told_how_the_crawler_compares():
     scrapy = next(one for one in CONTESTANTS if one.key == "scrapy")
-    results = {"A": {**RESULTS, scrapy: Result([run(100, 10.0)])}, "B": RESULTS}
+    results = {"A": {**RESULTS, scrapy: Result(100, [run(10.0)])}, "B": RESULTS}
     text = readme_tables(results, ["Measured today."])
     cells = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()]
     assert ["A", "50", "100", "10"] in cells

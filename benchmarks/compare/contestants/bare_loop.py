@@ -23,15 +23,14 @@ CONCURRENCY = 64
 BATCH = 500  # items to a transaction
 
 
-async def crawl(start: str, path: str, large: float) -> int:
-    """Follow every link of the site, and return how many pages were stored."""
+async def crawl(start: str, path: str, large: float) -> None:
+    """Follow every link of the site, and store what its pages hold."""
     origin = "/".join(start.split("/", 3)[:3]) + "/"
     todo: asyncio.Queue[str] = asyncio.Queue()
     todo.put_nowait(start)
     seen = {start}
     joined: dict[str, set[str]] = {}  # what was joined already, by the folder of the page
     items: list[tuple[str, str | None, str | None]] = []
-    stored = 0
     db = sqlite3.connect(path, isolation_level=None)
     db.execute("PRAGMA journal_mode=WAL")
     db.execute("PRAGMA synchronous=NORMAL")
@@ -39,11 +38,9 @@ async def crawl(start: str, path: str, large: float) -> int:
     loop, pool = asyncio.get_running_loop(), ThreadPoolExecutor(2)
 
     def write() -> None:
-        nonlocal stored
         db.execute("BEGIN")
         db.executemany("INSERT INTO page VALUES (?, ?, ?)", items)
         db.execute("COMMIT")
-        stored += len(items)
         items.clear()
 
     def harvest(url: str, tree: LexborHTMLParser) -> None:
@@ -90,7 +87,6 @@ async def crawl(start: str, path: str, large: float) -> int:
             worker.cancel()
     write()
     db.close()
-    return stored
 
 
 def text_of(node: LexborNode | None) -> str | None:
@@ -101,5 +97,5 @@ def text_of(node: LexborNode | None) -> str | None:
 if __name__ == "__main__":
     began = time.perf_counter()
     size = float(sys.argv[3]) if len(sys.argv) > 3 else float("inf")
-    pages = uvloop.run(crawl(sys.argv[1], sys.argv[2], size))
-    print(json.dumps({"pages": pages, "seconds": time.perf_counter() - began}))
+    uvloop.run(crawl(sys.argv[1], sys.argv[2], size))
+    print(json.dumps({"seconds": time.perf_counter() - began}))

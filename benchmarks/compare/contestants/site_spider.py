@@ -1,12 +1,21 @@
 """What the crawler itself runs: everything at its default, but for how many fetches at once.
 
-crawler run site_spider.py --db OUTPUT.db -a url=START_URL
+    crawler run site_spider.py --db OUTPUT.db -a url=START_URL
+
+The clock of the crawl's own summary runs while the file is open. This one is that of the other
+contestants: it starts before the file is made, and stops when it is closed.
 """
 
+import atexit
+import json
 from collections.abc import AsyncIterator, Iterator, Mapping
+from time import perf_counter
 from typing import Any
 
 from crawler import Item, Request, Response, Spider
+
+began = perf_counter()
+atexit.register(lambda: print(json.dumps({"seconds": perf_counter() - began})))
 
 
 class Page(Item):
