@@ -10,10 +10,12 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
+import benchmarks.compare.__main__ as bench
 from benchmarks.compare import sites
 from benchmarks.compare.check import differences
-from benchmarks.compare.field import BARE, CONTESTANTS, CRAWLER
+from benchmarks.compare.field import BARE, CONTESTANTS, CRAWLER, Contestant
 from benchmarks.compare.measuring import Run, RunError, measure
 from benchmarks.compare.sites import synthetic
 from benchmarks.compare.stored import read_json_folder, read_jsonl, read_sqlite
@@ -49,6 +51,44 @@ def test_a_small_run_measures_the_crawler_beside_the_bare_loop(server):
     assert re.search(r"^\| crawler +\| +1 \|", done.stdout, re.MULTILINE)
     assert re.search(r"^\| bare loop +\| +1 \|.* 1\.00 \|", done.stdout, re.MULTILINE)
     assert "WRONG" not in done.stderr
+
+
+FORGETFUL = """
+import json, sqlite3, sys
+db = sqlite3.connect(sys.argv[2], isolation_level=None)
+db.execute("CREATE TABLE page (url TEXT, title TEXT, h1 TEXT)")
+db.execute("INSERT INTO page VALUES (?, 'Page 0', 'Page')", [sys.argv[1]])
+print(json.dumps({"seconds": 0.5}))
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "told"),
+    [
+        (FORGETFUL, "WRONG: synthetic, 5 pages of 2 KB, forgetful: 4 pages not found: /0/1.html"),
+        ("print('{\"seconds\": 1}')", "forgetful: what it stored cannot be read: "),
+        ("raise SystemExit('no idea')", "forgetful: ended with 1 after"),
+    ],
+)
+def test_a_contestant_that_does_not_find_everything_is_named_and_the_status_is_1(
+    tmp_path, monkeypatch, program, told
+):
+    path = tmp_path / "forgetful.py"
+    path.write_text(program)
+    places = ("{start}", "{output}")
+    forgetful = Contestant("f", "forgetful", str(path), places, "pages.db", read_sqlite)
+    monkeypatch.setattr(bench, "CONTESTANTS", (forgetful,))
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    small = ["--sites", "synthetic", "--pages", "5", "--own-server", "--rounds", "1"]
+    done = CliRunner().invoke(bench.main, small)
+    assert done.exit_code == 1
+    assert told in done.stderr
+
+
+def test_the_readme_is_not_written_when_not_everything_is_measured():
+    done = compare("--readme", "--own-server", "--contestants", "crawler")
+    assert done.returncode == 1
+    assert done.stderr == "Error: the README is about everything, and not everything is here\n"
 
 
 def test_a_name_that_is_none_is_refused_with_those_that_are():
