@@ -34,6 +34,9 @@ SYNTHETIC = "synthetic"
 # Left out unless asked for: the peers take minutes on its ten thousand pages.
 USUAL = (sites.POSTGRESQL, sites.PYTHON)
 
+# Processes that run on the machine, on average, without ours: more are in the way.
+BUSY = 0.5
+
 
 class Names(click.ParamType[Sequence[str]]):
     """Some of the given names, with commas between them."""
@@ -171,6 +174,8 @@ def main(
 ) -> None:
     """Measure the crawler beside a bare loop and its peers, on sites served on loopback."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the server is stopped
+    if (load := os.getloadavg()[0]) > BUSY:
+        tell(f"the machine is busy with something else (load {load:.1f}): expect no clear figures")
     asked = [one for one in CONTESTANTS if not contestants or one.key in contestants]
     bench = Bench(available(asked), rounds, peer_rounds)
     docs = () if own_server else available_docs(names, full=full)
