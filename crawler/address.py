@@ -44,6 +44,7 @@ def address_of(spider: type[Spider]) -> Address:
         )
     name, file = spider.__module__, None
     if name == _MAIN:
+        sys.modules.setdefault(_CHILDS_MAIN, module)  # what children send names its classes so
         spec = getattr(module, "__spec__", None)
         if spec is not None:  # python -m NAME
             name = f"{_MAIN}:{spec.name.removesuffix('.__main__')}"

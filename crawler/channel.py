@@ -9,7 +9,12 @@ from collections import deque
 from collections.abc import Callable
 from socket import socket
 from struct import Struct
-from typing import Any, Self, cast
+from typing import Any, cast
+
+from crawler.callbacks import name_of
+from crawler.logs import get_logger
+
+log = get_logger("crawler.channel")
 
 _HEAD = Struct("<QQ")  # bytes of the message, and of the body
 # A larger body is written in pieces of that size (bytes), so that no more of it is copied at once.
@@ -22,7 +27,7 @@ Receive = Callable[[Message, bytes], None]
 class Channel(asyncio.Protocol):
     """One end of a channel. `receive` is called with each message and its body; `lost` at the end.
 
-    Both are called by the event loop, and must not raise.
+    Both are called by the event loop. A message that cannot be read ends the channel.
     """
 
     def __init__(self, receive: Receive, lost: Callable[[], None]) -> None:
@@ -34,12 +39,9 @@ class Channel(asyncio.Protocol):
         self._buffer = bytearray()
         self._need = _HEAD.size  # bytes until there may be a whole frame
 
-    @classmethod
-    async def over(cls, end: socket, receive: Receive, lost: Callable[[], None]) -> Self:
-        """Return the channel over a connected socket, which it closes in the end."""
-        loop = asyncio.get_running_loop()
-        _, channel = await loop.create_connection(lambda: cls(receive, lost), sock=end)
-        return channel
+    async def open(self, end: socket) -> None:
+        """Begin, over a connected socket, which is closed in the end."""
+        await asyncio.get_running_loop().create_connection(lambda: self, sock=end)
 
     def send(self, message: Message, body: bytes = b"") -> None:
         """Send a message, and `body` beside it; on a channel that is lost, nothing happens.
@@ -98,6 +100,13 @@ class Channel(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See `asyncio.Protocol`."""
+        try:
+            self._take(data)
+        except Exception as error:  # noqa: BLE001 (pickle raises what the sender makes it)
+            log.error("message_unreadable", error=name_of(error))
+            self.close()
+
+    def _take(self, data: bytes) -> None:
         buffer = self._buffer
         if not buffer:
             done = self._read(data)

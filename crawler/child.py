@@ -45,19 +45,24 @@ _PR_SET_PDEATHSIG = 1  # of Linux: a signal for when the parent dies
 def main() -> None:
     """Be a child: `argv` has the descriptors of the channel and of the logs, and the parent."""
     channel, logs, parent = (int(text) for text in sys.argv[1:4])
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # For the owner to obey. Not SIG_IGN, which what a callback starts would inherit.
+        signal.signal(number, _ignore)
     end, log_end = socket(fileno=channel), socket(fileno=logs)
     _die_with(parent, log_end)
+    start = Start(*receive_first(end)[1:])
+    LogSender(log_end).install(start.levels)
     try:
-        start = Start(*receive_first(end)[1:])
-        LogSender(log_end).install(start.levels)
         child = _arrive(start)
-    except EOFError:
-        return  # the owner has ended meanwhile
     except BaseException as error:  # noqa: BLE001 (the spider's file may raise anything)
         send_first(end, (Say.UNFIT, *_unfit(error)))
         return
     run_loop(child.run(end))
     sys.stdout.flush()
+
+
+def _ignore(_: int, __: object) -> None:
+    pass
 
 
 def _die_with(parent: int, end: socket) -> None:
@@ -108,12 +113,13 @@ class _Child:
         self._numbers = count()
         self._wake = asyncio.Event()
         self._ended = False
+        self._channel = Channel(self._receive, _orphaned)
         spider._fetch = self._fetch
 
     async def run(self, end: socket) -> None:
         """Serve the owner at the other end until it says that this is all."""
         BUDGET.set(self._settings.parse_budget)
-        self._channel = await Channel.over(end, self._receive, _orphaned)
+        await self._channel.open(end)
         self._channel.send((Say.READY,))
         async with Watchdog():
             while not self._ended:

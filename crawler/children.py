@@ -57,9 +57,10 @@ class Child:
         self._refusal: CrawlerError | None = None
         self._here = asyncio.Event()
         self._gone = asyncio.Event()
-        self._silent = asyncio.Event()
-        self._channel: Channel
-        self._logs: Channel
+        self._mute = asyncio.Event()
+        self._channel = Channel(self._receive, self._gone.set)
+        self._logs = Channel(_log, self._mute.set)
+        self._silent = 0  # beats without a sign of life
 
     @classmethod
     async def start(cls, start: Start, asked: "Asked") -> Self:
@@ -76,9 +77,13 @@ class Child:
                 process_group=0,  # Ctrl-C is for the owner, which lets the pages in flight end
             )
         child = cls(process, asked)
-        send_first(ours, (Say.START, *start))
-        child._channel = await Channel.over(ours, child._receive, child._gone.set)
-        child._logs = await Channel.over(our_logs, _log, child._silent.set)
+        try:
+            send_first(ours, (Say.START, *start))
+            await child._channel.open(ours)
+            await child._logs.open(our_logs)
+        except BaseException:
+            child.end()
+            raise
         return child
 
     @property
@@ -90,6 +95,11 @@ class Child:
     def load(self) -> int:
         """How many pages it has."""
         return len(self._pages)
+
+    @property
+    def claim(self) -> tuple[bool, int]:
+        """What is compared when a page is given away: the lowest gets it."""
+        return self._silent > 0, len(self._pages)
 
     async def arrive(self) -> ChildLost | None:
         """Wait until the child has loaded the spider; return how it was lost over that, if it was.
@@ -114,9 +124,8 @@ class Child:
     async def last(self, hang_timeout: float) -> ChildLost:
         """Wait until the child is gone, or hangs; return which of them."""
         beat = min(_BEAT, hang_timeout / _BEATS)
-        silent = 0
         # Beats are counted, not seconds: this process may have been stopped, too.
-        while not (hung := silent * beat >= hang_timeout):
+        while not (hung := self._silent * beat >= hang_timeout):
             try:
                 async with asyncio.timeout(beat):
                     await self._gone.wait()
@@ -124,7 +133,7 @@ class Child:
                 pass
             if self._gone.is_set() or self._process.poll() is not None:
                 break
-            silent = 0 if self._heard or not self._pages else silent + 1
+            self._silent = 0 if self._heard or not self._pages else self._silent + 1
             self._heard = False
             if self._pages:
                 self._channel.send((Say.PING,))
@@ -141,7 +150,7 @@ class Child:
             async with asyncio.timeout(_LAST_WORDS):
                 while self._process.poll() is None:  # noqa: ASYNC110 (nobody tells)
                     await asyncio.sleep(0.005)
-                await self._silent.wait()
+                await self._mute.wait()
         except TimeoutError:
             pass
         finally:

@@ -1,16 +1,17 @@
 """Log records on their way from a child process to the owner, which logs them as its own."""
 
 import logging
-import pickle
 from collections.abc import Mapping
 from socket import socket
 from typing import Any
 
 from crawler.channel import send_first
+from crawler.logs import LogEvent
 from crawler.messages import Say
 
 # What cannot be sent, or would be made anew: the text that came of it is.
-_LEFT = ("exc_info", "args", "stack_info")
+_LEFT = ("exc_info", "args")
+_PLAIN = (str, int, float, bool, type(None), logging.Logger)
 
 
 def levels() -> dict[str, int]:
@@ -63,16 +64,17 @@ def _portable(record: logging.LogRecord) -> dict[str, Any]:
     if not isinstance(record.msg, dict):  # else it is structlog's, and its handler's to render
         values["msg"] = record.getMessage()
     values.update(dict.fromkeys(_LEFT))
-    try:
-        pickle.dumps(values)
-    except Exception:  # noqa: BLE001 (whatever somebody logs)
-        values = {name: _plain(value) for name, value in values.items()}
-    return values
+    return {name: _plain(value) for name, value in values.items()}
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        return type(value)({str(key): _plain(part) for key, part in value.items()})
-    if isinstance(value, str | int | float | None | logging.Logger):
+    """Return what can be sent to any process: of an object, what a log line shows of it."""
+    if type(value) in _PLAIN:
         return value
+    if isinstance(value, LogEvent):
+        return LogEvent({key: _plain(part) for key, part in value.items()})
+    if isinstance(value, dict):
+        return {str(key): _plain(part) for key, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(part) for part in value]
     return repr(value)

@@ -44,8 +44,8 @@ log = get_logger("crawler.pool")
 
 # A child that dies before it has loaded the spider is started again so often, after a while that
 # doubles (seconds).
-_STARTS = 3
-_PAUSE = 0.2
+_STARTS = 5
+_PAUSE = 0.1
 # What children get to end when they are told to (seconds).
 _TO_LEAVE = 5.0
 
@@ -63,11 +63,11 @@ class _Crew:
         self._arrived.set()
 
     async def least_busy(self) -> Child:
-        """Return the child with the fewest pages; wait until there is one."""
+        """Return the child with the fewest pages, and no silent one; wait until there is one."""
         while not self.children:
             self._arrived.clear()
             await self._arrived.wait()
-        return min(self.children, key=lambda child: child.load)
+        return min(self.children, key=lambda child: child.claim)
 
 
 class Pool:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from crawler import FetchError, Item, Request, Response, Spider
+from crawler import DropRequest, FetchError, Item, Request, Response, Spider
 
 
 class Page(Item):
@@ -69,7 +69,7 @@ DEATHS: dict[str, Callable[[Response], None]] = {
 
 
 class Sociable(Walker):
-    """Waits on each page until two processes have begun one; `room` is a directory."""
+    """Waits on each page a while for a second process to begin one; `room` is a directory."""
 
     name = "sociable"
     room = ""
@@ -77,8 +77,9 @@ class Sociable(Walker):
     async def parse(self, response: Response) -> Any:
         room = Path(self.room)
         (room / str(os.getpid())).touch()
-        while path_of(response) != "/" and len(list(room.iterdir())) < 2:
-            await asyncio.sleep(0.01)
+        for _ in range(50):
+            if path_of(response) != "/" and len(list(room.iterdir())) < 2:
+                await asyncio.sleep(0.01)
         return super().parse(response)
 
 
@@ -120,7 +121,7 @@ class Asking(Walker):
                 answer = await self.fetch(request)
             except FetchError as error:
                 yield Got(what=f"{path} {type(error).__name__} {error.reason}")
-            except Exception as error:
+            except DropRequest as error:
                 yield Got(what=f"{path} {type(error).__name__} {error}")
             else:
                 same = answer.request is request
