@@ -49,6 +49,8 @@ def main() -> None:
         # For the owner to obey. Not SIG_IGN, which what a callback starts would inherit.
         signal.signal(number, _ignore)
     end, log_end = socket(fileno=channel), socket(fileno=logs)
+    for ours in (end, log_end):
+        ours.set_inheritable(False)  # what a callback starts does not hold them open
     _die_with(parent, log_end)
     start = Start(*receive_first(end)[1:])
     LogSender(log_end).install(start.levels)
@@ -121,7 +123,7 @@ class _Child:
         BUDGET.set(self._settings.parse_budget)
         await self._channel.open(end)
         self._channel.send((Say.READY,))
-        async with Watchdog():
+        async with Watchdog(), self._parser:
             while not self._ended:
                 self._wake.clear()
                 while self._waiting:

@@ -69,14 +69,14 @@ class Work(NamedTuple):
 
 _SENT = (
     "url",
-    "headers",
-    "cookies",
+    "_headers",  # None while nobody has asked: so it is sent
+    "_cookies",
+    "_meta",
+    "_cb_kwargs",
     "body",
     "method",
     "callback",
     "errback",
-    "meta",
-    "cb_kwargs",
     "priority",
     "dont_filter",
     "handle_status",

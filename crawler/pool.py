@@ -37,6 +37,7 @@ from crawler.response import Response
 from crawler.retrying import backoff_delay
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
+from crawler.trial import TRIAL
 from crawler.url import redact
 from storage.records import NewRequest, QueuedRequest, Table, Visit
 
@@ -120,6 +121,7 @@ class Pool:
             fetches = list(self._fetches.values())
             for task in (*self._tasks, *fetches):
                 task.cancel()
+            TRIAL.end()  # a middleware may have parsed something
             await asyncio.gather(*fetches, return_exceptions=True)
             await self._keepers.__aexit__(kind, error, trace)
 

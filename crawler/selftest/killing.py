@@ -16,14 +16,16 @@ _ORPHANS_END = 10.0
 class Killing:
     """Waits for a crawl, the process `pid`, and kills it and its children at the given moments.
 
-    Moments are seconds from now on; None kills the crawl never. `children_killed` counts.
+    Moments are seconds from now on; None kills the crawl never, or says that it has no children.
+    `children_killed` counts.
     """
 
-    def __init__(self, pid: int, moment: float | None, of_children: Sequence[float]) -> None:
+    def __init__(self, pid: int, moment: float | None, of_children: Sequence[float] | None) -> None:
         self.children_killed = 0
         self._pid = pid
         self._moment = moment
-        self._of_children = sorted(of_children, reverse=True)
+        self._has_children = of_children is not None
+        self._of_children = sorted(of_children or (), reverse=True)
         self._started = time.monotonic()
 
     def await_exit(self) -> int:
@@ -47,7 +49,8 @@ class Killing:
                 self._moment = None
                 os.kill(self._pid, signal.SIGKILL)
             time.sleep(0.001)
-        _await_end_of_children(self._pid)
+        if self._has_children:
+            _await_end_of_children(self._pid)
         return status
 
     def _kill_child(self) -> None:

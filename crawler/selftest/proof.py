@@ -109,7 +109,7 @@ def _round(
             # Mostly early passes: a crawl whose commits are large has few of them.
             failpoint = Failpoint(plan, dice.randint(1, dice.choice((3, 8, 24))))
             moment = dice.random() * span if plan == "random" else None
-            of_children = []
+            of_children = None
             if processes > 1:
                 of_children = [dice.random() * span for _ in range(dice.randint(0, _CHILD_KILLS))]
             crawl = _begin(site.url, database, processes, killing(store, failpoint), delay)

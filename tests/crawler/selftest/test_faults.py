@@ -17,7 +17,8 @@ from typing import Any
 import pytest
 
 from crawler.engine import Crawl
-from crawler.selftest.proof import _crawl, _is_finished, _served
+from crawler.selftest.killing import Killing
+from crawler.selftest.proof import _begin, _has_ended, _is_finished, _served
 from crawler.selftest.server import Reply, Request
 from crawler.selftest.site import SiteServer
 from crawler.selftest.spec import Kind, SiteSpec
@@ -219,9 +220,9 @@ def killed_and_resumed(nth: int) -> tuple[Verdict, bool]:
     with TemporaryDirectory(prefix="crawler-faults-") as folder, _served(SITE) as site:
         database = Path(folder) / "killed.db"
         dying = killing(SqliteStore, NthStatement("statement", nth))
-        alive = _crawl(site.url, database, dying, 0.0, None)
+        alive = _crawl(site.url, database, dying)
         if not (alive or _is_finished(database)):
-            assert _crawl(site.url, database, SqliteStore, 0.0, None)
+            assert _crawl(site.url, database, SqliteStore)
         hits, arrivals = site.counts()
         verdict = judge(
             database, SITE, hits, arrivals, kills=int(not alive), concurrency=2 * 16, delay=0.0
@@ -241,3 +242,7 @@ def test_a_kill_at_any_statement_loses_nothing() -> None:
                 assert verdict.right, (nth, verdict)
             first += 3 * AT_ONCE
     assert first > 100
+
+
+def _crawl(url: str, database: Path, store: Callable[[Path], SqliteStore]) -> bool:
+    return _has_ended(Killing(_begin(url, database, 1, store, 0.0), None, None).await_exit(), url)
