@@ -24,6 +24,7 @@ from crawler.markup import BUDGET
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.models import expected_items, item_models, tables_of
+from crawler.parsing import OwnParser
 from crawler.progress import Progress, Snapshot
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
@@ -292,7 +293,8 @@ class _House:
             concurrency=settings.concurrency,
         )
         spider._fetch = door.fetch_now
-        self._worker = Worker(spider, door.fetch, courtesy, self._discovery, models, settings)
+        parser = OwnParser(spider, self._discovery, settings)
+        self._worker = Worker(spider, door.fetch, courtesy, parser, models)
         self._committer = Committer(
             store,
             run,

@@ -3,52 +3,35 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import nullcontext
-from typing import Any
+from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from crawler.annotations import canonical_of, forbids_following
 from crawler.body import PLACE, Place
-from crawler.callbacks import (
-    CallbackError,
-    callback_of,
-    is_of_user_code,
-    name_of,
-    run_callback,
-    trace_of,
-)
+from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, KnownPage, ParseBudgetError, RetryLater
-from crawler.harvest import Harvest
+from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
 from crawler.lanes import FetchJob, Job, RobotsJob
-from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.middleware import Handler
+from crawler.parsing import Parser
 from crawler.request import Request, from_record
 from crawler.response import Response
 from crawler.rulebook import Verdict
-from crawler.settings import Settings
 from crawler.spider import Failure, Spider
-from crawler.traps import content_of
 from crawler.url import redact
 from storage import StoreError
-from storage.records import QueuedRequest, Timings, Visit
+from storage.records import Timings, Visit
 
 log = get_logger("crawler.worker")
-
-# Of markup with larger bodies (bytes), so many are with their callbacks at once: text and tree of
-# one take up to 20 times its size.
-_LARGE_PAGE = 1 << 19
-_LARGE_AT_ONCE = 1
 
 
 class Worker:
     """What all workers of a run share; `work` is the coroutine that runs N times.
 
-    `handler` is the middleware around the fetcher. A user's error costs its page, never the run.
+    `handler` is the middleware around the fetcher, `parser` the spider's part of a visit. A user's
+    error costs its page, never the run.
     """
 
     def __init__(
@@ -56,18 +39,14 @@ class Worker:
         spider: Spider,
         handler: Handler,
         courtesy: Courtesy,
-        discovery: Discovery,
+        parser: Parser,
         models: Mapping[str, type[BaseModel]],
-        settings: Settings,
     ) -> None:
-        self._spider = spider
         self._handler = handler
         self._house = courtesy
+        self._parser = parser
         self._models = models
-        self._settings = settings
         self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
-        self._discovery = discovery
-        self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
         # The second name is Scrapy's.
         older = getattr(spider, "handle_httpstatus_list", ())
         self._handled = frozenset((*spider.handle_status, *older))
@@ -114,15 +93,8 @@ class Worker:
             request.contact = contact
             outcome = await self._fetch(request, contact, place, visit)
         # The host's slot is free again: parsing takes our time, not the host's.
-        try:
-            if isinstance(outcome, Response):
-                await self._parse(outcome, row, visit)
-            elif outcome is not None:
-                await self._fail(outcome, row, visit)
-        except BaseException as error:
-            if not is_of_user_code(error):
-                raise
-            self._spider_error(visit, error, request.url)
+        if outcome is not None:
+            await self._parser.parse(outcome, row, visit)
         visit.timings = _timings(request)
         if self._debugging:
             log.debug(
@@ -180,66 +152,9 @@ class Worker:
     def _is_handled(self, request: Request, status: int) -> bool:
         return status in self._handled or status in request.handle_status
 
-    # ── the spider's part ───────────────────────────────────────────────────────────────
-
-    async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
-        request = response.request
-        callback = callback_of(self._spider, request.callback)
-        nofollow = False
-        if self._settings.robots_meta:
-            response.heeds_nofollow = True
-            nofollow = forbids_following(response, self._settings.agent)
-        harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
-        is_large = len(response.body) > _LARGE_PAGE and response.is_markup
-        async with self._large_pages if is_large else nullcontext():
-            started = time.perf_counter()
-            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
-            request.phases.parse = time.perf_counter() - started
-        visit.state, visit.reason = "done", None
-        visit.canonical_url = canonical_of(response)
-        if self._settings.traps and not request.dont_filter:
-            visit.content = content_of(response.body)
-        if response.redirects:
-            visit.final_url = response.url
-            if request.method == "GET" and not request.dont_filter:
-                visit.alias = self._page_of(response.url)
-
     def _page_of(self, url: str) -> int:
         """Return the fingerprint of the page that a link to `url` would ask for."""
-        return self._discovery.identify(url)[2]
-
-    async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
-        if failure.request.errback is not None:
-            errback = callback_of(self._spider, failure.request.errback)
-            harvest = Harvest(self._discovery, row, failure.request.url)
-            await self._collect(errback, (failure,), {}, harvest, visit)
-
-    async def _collect(
-        self,
-        method: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        keywords: Mapping[str, Any],
-        harvest: Harvest,
-        visit: Visit,
-    ) -> None:
-        await run_callback(
-            method(*arguments, **keywords),
-            harvest.take,
-            timeout=self._settings.callback_timeout,
-            most=self._settings.max_results,
-        )
-        visit.items, visit.requests = harvest.items, harvest.requests
-
-    def _spider_error(self, visit: Visit, error: BaseException, url: str) -> None:
-        """The page fails as a whole: none of its items and links are kept."""
-        visit.state = "failed"
-        visit.reason, visit.error = "spider_error", trace_of(error)
-        if isinstance(error, CallbackError):
-            visit.reason = error.reason
-        elif isinstance(error, ParseBudgetError):
-            visit.reason, visit.error = error.reason, str(error)  # wherever it was raised
-        visit.items, visit.requests = [], []
-        log.error(visit.reason, url=url, error=name_of(error))
+        return self._house.discovery.identify(url)[2]
 
 
 def _timings(request: Request) -> Timings:

@@ -4,14 +4,14 @@ Each function is one transaction, whole or not at all. They know SQLite and plai
 nothing of asyncio: `sqlite.py` hands them to the thread.
 """
 
+import json
 import sqlite3
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Any
 
+from storage import bulk
 from storage import cookies as jars
-from storage.errors import RunMismatch
 from storage.records import (
     Committed,
     CookieRecord,
@@ -19,47 +19,26 @@ from storage.records import (
     HostWork,
     NewRequest,
     QueuedRequest,
-    Run,
-    Visit,
     Want,
 )
-from storage.tables import ItemTables
-from storage.transaction import now_iso, transaction
-
-# Errors that one visit's values can cause. Anything else (disk full, I/O) ends the group.
-_VALUE_ERRORS = (
-    sqlite3.DataError,
-    sqlite3.IntegrityError,
-    sqlite3.InterfaceError,
-    sqlite3.ProgrammingError,
-    OverflowError,
-    RunMismatch,  # a model that does not fit its table, first seen in mid-run
-    ValueError,
-)
-
+from storage.transaction import transaction
 
 # ── into the frontier ───────────────────────────────────────────────────────────────────────
 
 _INSERT = """
 INSERT INTO crawl_request (run, parent, fingerprint, url, host, method, body, payload, callback,
-    priority, depth, state, reason)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-ON CONFLICT (run, fingerprint) """
-
-_INSERT_SETTLED = _INSERT + "DO NOTHING"
+    priority, depth, state, reason)"""
+_SETTLED = "ON CONFLICT (run, fingerprint) DO NOTHING"
 
 # What was skipped because of where it was found, or of its url, is taken up after all when the
 # reason is gone: a shorter way leads there, a link that may be followed, or a start request
 # names it. Of a url that was too long the row has only the beginning.
-_INSERT_QUEUED = (
-    _INSERT
-    + """DO UPDATE SET state = 'queued', reason = NULL, url = excluded.url,
+_LIFTED = ("max_depth", "nofollow", "offsite", "private_address", "trap", "url_too_long")
+_QUEUED = f"""ON CONFLICT (run, fingerprint) DO UPDATE SET
+    state = 'queued', reason = NULL, url = excluded.url,
     depth = excluded.depth, parent = excluded.parent, callback = excluded.callback,
     payload = excluded.payload, priority = excluded.priority
-WHERE crawl_request.state = 'skipped'
-    AND crawl_request.reason IN
-        ('max_depth', 'nofollow', 'offsite', 'private_address', 'trap', 'url_too_long')"""
-)
+WHERE crawl_request.state = 'skipped' AND crawl_request.reason IN {_LIFTED}"""
 
 
 def seed(
@@ -72,11 +51,9 @@ def seed(
     """Add start requests; `last` says that there are no more. Adding one twice adds it once."""
     committed = Committed()
     with transaction(connection):
-        connection.executemany(
-            "INSERT OR IGNORE INTO crawl_start (run, host) VALUES (?, ?)",
-            {(run, request.host) for request in requests},
-        )
-        _discover(connection, run, None, requests, committed)
+        hosts = [(run, host) for host in {request.host for request in requests}]
+        bulk.change(connection, "INSERT OR IGNORE INTO crawl_start (run, host)", hosts)
+        discover(connection, run, ((None, request) for request in requests), committed)
         jars.keep(connection, run, cookies)
         if last:
             connection.execute("UPDATE crawl_run SET seeded = 1 WHERE id = ?", (run,))
@@ -90,165 +67,56 @@ def start_hosts(connection: sqlite3.Connection, run: int) -> set[str]:
     }
 
 
-def _discover(
+def discover(
     connection: sqlite3.Connection,
     run: int,
-    parent: int | None,
-    requests: Sequence[NewRequest],
+    found: Iterable[tuple[int | None, NewRequest]],
     committed: Committed,
 ) -> None:
-    visited = _aliases(connection, run, requests)
+    """Add requests that are new, each with the id of the one that found it, in that order."""
+    pages = _pages(found)
+    visited = _aliases(connection, run, pages)
     queued, skipped, aliases = [], [], []
-    for request in requests:
-        if request.fingerprint in visited:
+    for fingerprint, (parent, request) in pages.items():
+        if fingerprint in visited:
             aliases.append((run, parent, *request._replace(state="done", reason="alias")))
         elif request.state == "queued":
             queued.append((run, parent, *request))
         else:
             skipped.append((run, parent, *request))
-    if added := _insert(connection, _INSERT_QUEUED, queued):
+    if added := bulk.change(connection, _INSERT, queued, _QUEUED):
         committed.added += added
         for row in queued:
             host, priority = row[4], row[9]
             committed.hosts[host] = max(committed.hosts.get(host, priority), priority)
-    committed.skipped += _insert(connection, _INSERT_SETTLED, skipped)
-    committed.aliases += _insert(connection, _INSERT_SETTLED, aliases)
+    committed.skipped += bulk.change(connection, _INSERT, skipped, _SETTLED)
+    committed.aliases += bulk.change(connection, _INSERT, aliases, _SETTLED)
 
 
-def _insert(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[Any, ...]]) -> int:
-    """Return how many of `rows` were new."""
-    if not rows:
-        return 0
-    before = connection.total_changes
-    connection.executemany(statement, rows)
-    return connection.total_changes - before
+def _pages(
+    found: Iterable[tuple[int | None, NewRequest]],
+) -> dict[int, tuple[int | None, NewRequest]]:
+    """Return the requests by fingerprint, of several for one page the one that counts."""
+    pages: dict[int, tuple[int | None, NewRequest]] = {}
+    for one in found:
+        parent, request = one
+        known_parent, known = pages.setdefault(request.fingerprint, one)
+        lifts = parent == known_parent or known.reason in _LIFTED
+        if lifts and request.state == "queued" and known.state == "skipped":
+            pages[request.fingerprint] = one
+    return pages
 
 
-def _aliases(connection: sqlite3.Connection, run: int, requests: Sequence[NewRequest]) -> set[int]:
-    """Return the fingerprints among `requests` of pages that a redirect has visited."""
+def _aliases(connection: sqlite3.Connection, run: int, fingerprints: Iterable[int]) -> set[int]:
+    """Return those of the fingerprints whose pages a redirect has visited."""
     if not connection.execute("SELECT 1 FROM crawl_alias WHERE run = ? LIMIT 1", (run,)).fetchone():
         return set()  # so it is on most sites, and then no link needs a look
-    known = "SELECT 1 FROM crawl_alias WHERE run = ? AND fingerprint = ?"
-    return {
-        request.fingerprint
-        for request in requests
-        if connection.execute(known, (run, request.fingerprint)).fetchone()
-    }
-
-
-# ── the commit path ─────────────────────────────────────────────────────────────────────────
-
-
-def commit(
-    connection: sqlite3.Connection,
-    tables: ItemTables,
-    run: Run,
-    visits: Sequence[Visit],
-    hosts: Iterable[HostRecord],
-    cookies: Sequence[CookieRecord] = (),
-) -> Committed:
-    """Commit a group of visits in one transaction; a visit whose items are refused fails alone.
-
-    A visit whose request is not `queued` any more is dropped: its effects are in the file.
-    """
-    committed = Committed()
-    try:
-        with transaction(connection):
-            for visit in visits:
-                _apply(connection, tables, run, visit, committed)
-            connection.executemany(_SAVE_HOST, hosts)
-            jars.keep(connection, run.id, cookies)
-    except BaseException:
-        tables.forget()
-        raise
-    return committed
-
-
-def _apply(
-    connection: sqlite3.Connection, tables: ItemTables, run: Run, visit: Visit, committed: Committed
-) -> None:
-    before = (committed.added, committed.skipped, committed.aliases)
-    connection.execute("SAVEPOINT visit")
-    try:
-        if visit.alias is not None:
-            visit = _redirected(connection, run.id, visit, committed)
-        if visit.content is not None and _is_known(connection, run.id, visit):
-            visit = replace(visit, reason="duplicate_content")
-        if not _settle(connection, visit):
-            connection.execute("ROLLBACK TO visit")  # nor does it stand for a redirect's page
-            committed.dropped.add(visit.id)
-        else:
-            if visit.items:
-                for table in {row.table for row in visit.items}:
-                    tables.ensure(connection, table, run.spider)
-                tables.insert(connection, run.id, now_iso(), visit.items)
-            _discover(connection, run.id, visit.id, visit.requests, committed)
-            committed.items += len(visit.items)
-    except _VALUE_ERRORS as error:
-        connection.execute("ROLLBACK TO visit")
-        tables.forget()
-        committed.added, committed.skipped, committed.aliases = before
-        committed.refused[visit.id] = f"{type(error).__name__}: {error}"
-        _refuse(connection, visit, committed.refused[visit.id])
-    connection.execute("RELEASE visit")
-
-
-def _settle(connection: sqlite3.Connection, visit: Visit) -> bool:
-    """Write the visit's outcome on its request; False when that was settled before."""
-    cursor = connection.execute(
-        "UPDATE crawl_request SET state = ?, reason = ?, status = ?, attempts = ?, "
-        "not_before = ?, final_url = ?, canonical_url = ?, content = ?, bytes = ?, "
-        "queue_ms = ?, ttfb_ms = ?, body_ms = ?, parse_ms = ?, elapsed_ms = ?, error = ?, "
-        "finished_at = ? "
-        "WHERE id = ? AND state = 'queued'",
-        (
-            visit.state,
-            visit.reason,
-            visit.status,
-            visit.attempts,
-            visit.not_before,
-            visit.final_url,
-            visit.canonical_url,
-            visit.content,
-            visit.size,
-            *visit.timings,
-            visit.error,
-            None if visit.state == "queued" else now_iso(),
-            visit.id,
-        ),
+    known = (
+        ") AS page CROSS JOIN crawl_alias ON crawl_alias.run = ? "
+        "AND crawl_alias.fingerprint = page.column1"
     )
-    return cursor.rowcount == 1
-
-
-def _is_known(connection: sqlite3.Connection, run: int, visit: Visit) -> bool:
-    """Say whether another page of the host had the same body; only finished pages have one."""
-    known = "SELECT 1 FROM crawl_request WHERE run = ? AND host = ? AND content = ? AND id != ?"
-    found = connection.execute(known, (run, visit.host, visit.content, visit.id))
-    return found.fetchone() is not None
-
-
-def _redirected(
-    connection: sqlite3.Connection, run: int, visit: Visit, committed: Committed
-) -> Visit:
-    """Return the visit as it is to be settled: for the page that redirects led it to, or an alias.
-
-    One request stands for a page, and the others have no effects of their own.
-    """
-    assert visit.alias is not None
-    if stands(connection, run, visit.alias, visit.id):
-        committed.aliased.add(visit.id)
-        return replace(visit, reason="alias", content=None, items=[], requests=[])
-    if visit.unread:
-        # Whoever was to stand for the page has become an alias meanwhile, as when two pages
-        # redirect to each other: this request is to follow its redirect after all.
-        committed.again.add(visit.id)
-        committed.hosts.setdefault(visit.host, 0)
-        return replace(visit, state="queued", reason=None, content=None)
-    connection.execute(
-        "INSERT INTO crawl_alias (run, fingerprint, request) VALUES (?, ?, ?)",
-        (run, visit.alias, visit.id),
-    )
-    return visit
+    rows = [(fingerprint,) for fingerprint in fingerprints]
+    return set(bulk.select(connection, "SELECT page.column1 FROM (", rows, known, run))
 
 
 def stands(connection: sqlite3.Connection, run: int, fingerprint: int, other_than: int) -> bool:
@@ -266,37 +134,27 @@ def stands(connection: sqlite3.Connection, run: int, fingerprint: int, other_tha
     return any(cursor.fetchone() for cursor in found)
 
 
-def _refuse(connection: sqlite3.Connection, visit: Visit, why: str) -> None:
-    connection.execute(
-        "UPDATE crawl_request SET state = 'failed', reason = 'item_error', status = ?, "
-        "attempts = ?, not_before = NULL, error = ?, finished_at = ? "
-        "WHERE id = ? AND state = 'queued'",
-        (visit.status, visit.attempts, why, now_iso(), visit.id),
-    )
-
-
-_SAVE_HOST = """
-INSERT INTO crawl_host (host, next_at, robots, resting) VALUES (?, ?, ?, ?)
-ON CONFLICT (host) DO UPDATE SET next_at = excluded.next_at,
-    robots = coalesce(excluded.robots, robots), resting = excluded.resting
-"""
-
-
 # ── out of the frontier ─────────────────────────────────────────────────────────────────────
 
-_COLUMNS = "id, fingerprint, url, host, method, body, payload, callback, priority, depth, attempts"
-_READY = (
-    f"SELECT {_COLUMNS} FROM crawl_request WHERE run = ? AND host = ? AND state = 'queued' "
-    "AND not_before IS NULL ORDER BY priority DESC, id LIMIT ?"
+# One row of JSON with all requests: rows by themselves would each ask for the interpreter's lock
+# (see `bulk`). A body is no JSON, and few requests have one.
+_ROW = (
+    "json_array(id, fingerprint, url, host, method, body IS NOT NULL, payload, callback, priority, "
+    "depth, attempts)"
 )
-_DUE = (
-    f"SELECT {_COLUMNS} FROM crawl_request WHERE run = ? AND host = ? AND state = 'queued' "
-    "AND not_before IS NOT NULL AND not_before <= ? ORDER BY not_before LIMIT ?"
+_BODY = QueuedRequest._fields.index("body")
+# What is held in memory is still `queued` in the file.
+_OF_HOST = (
+    "FROM crawl_request WHERE run = :run AND host = :host AND state = 'queued' "
+    "AND id NOT IN (SELECT value FROM json_each(:held)) "
 )
-_NEXT_DUE = (
-    "SELECT min(not_before) FROM crawl_request WHERE run = ? AND host = ? "
-    "AND state = 'queued' AND not_before > ?"
-)
+_WORK = f"""SELECT
+(SELECT json_group_array(json(request)) FROM (SELECT {_ROW} AS request {_OF_HOST}
+    AND not_before IS NOT NULL AND not_before <= :now ORDER BY not_before LIMIT :limit)),
+(SELECT json_group_array(json(request)) FROM (SELECT {_ROW} AS request {_OF_HOST}
+    AND not_before IS NULL ORDER BY priority DESC, id LIMIT :limit)),
+(SELECT min(not_before) FROM crawl_request
+    WHERE run = :run AND host = :host AND state = 'queued' AND not_before > :now)"""
 
 
 def queued_hosts(connection: sqlite3.Connection, run: int) -> list[str]:
@@ -337,16 +195,28 @@ def _host_work(connection: sqlite3.Connection, run: int, want: Want, now: float)
             "SELECT host, next_at, robots, resting FROM crawl_host WHERE host = ?", (want.host,)
         ).fetchone()
         remembered = HostRecord(*record) if record else None
-    # What is held is still `queued` in the file, so as many rows more are read and left out.
-    limit = want.limit + len(want.held)
-    due = connection.execute(_DUE, (run, want.host, now, limit)).fetchall()
-    fresh = connection.execute(_READY, (run, want.host, limit)).fetchall()
-    (next_due,) = connection.execute(_NEXT_DUE, (run, want.host, now)).fetchone()
-    rows = [QueuedRequest(*row) for row in (*due, *fresh) if row[0] not in want.held]
+    values = {
+        "run": run,
+        "host": want.host,
+        "held": json.dumps(list(want.held)),
+        "now": now,
+        "limit": want.limit + 1,  # one more says that there are more
+    }
+    due, fresh, next_due = connection.execute(_WORK, values).fetchone()
+    rows = [_request(connection, row) for row in (*json.loads(due), *json.loads(fresh))]
     return HostWork(
         host=want.host,
         requests=rows[: want.limit],
-        more=len(rows) > want.limit or len(due) == limit or len(fresh) == limit,
+        more=len(rows) > want.limit,
         next_due=next_due,
         remembered=remembered,
     )
+
+
+def _request(connection: sqlite3.Connection, row: list[Any]) -> QueuedRequest:
+    has_body = row[_BODY]
+    row[_BODY] = None
+    if has_body:
+        query = "SELECT body FROM crawl_request WHERE id = ?"
+        (row[_BODY],) = connection.execute(query, (row[0],)).fetchone()
+    return QueuedRequest._make(row)

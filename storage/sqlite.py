@@ -14,6 +14,7 @@ import aiosqlite
 
 from storage import cookies as jars
 from storage import frontier, runs
+from storage.commit import commit
 from storage.errors import RunMismatch, StoreError
 from storage.health import check_filesystem, check_whole, damaged
 from storage.lock import FileLock
@@ -105,7 +106,7 @@ class SqliteStore:
         await self._run(self._prepare)
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, isolation_level=None, timeout=10.0)
+        return sqlite3.connect(self.path, isolation_level=None, timeout=10.0, cached_statements=512)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         prepare(connection, str(self.path))
@@ -273,7 +274,7 @@ class SqliteStore:
             ]
 
         def work(connection: sqlite3.Connection) -> Committed:
-            return frontier.commit(connection, self._tables, run, visits, hosts, cookies)
+            return commit(connection, self._tables, run, visits, hosts, cookies)
 
         return await self._run(work)
 

@@ -5,6 +5,7 @@ import sqlite3
 from collections.abc import Iterable
 from typing import Any
 
+from storage import bulk
 from storage.columns import fold
 from storage.errors import RunMismatch
 from storage.records import Column, ItemRow, Table
@@ -46,12 +47,9 @@ def add_column_sql(table: Table, column: Column) -> str:
 
 
 def insert_sql(table: Table) -> str:
-    """Return the statement that adds a row: `_run`, `_url`, `_at`, then the fields in order."""
+    """Return the statement that adds rows, up to VALUES: `_run`, `_url`, `_at`, then the fields."""
     names = [column.name for column in _FRAMEWORK[1:] + table.columns]
-    return (
-        f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))}) "
-        f"VALUES ({', '.join('?' * len(names))})"
-    )
+    return f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
 
 
 def last_run_sql(name: str) -> str:
@@ -142,7 +140,7 @@ class ItemTables:
                 group = groups[id(table)] = (table, [])
             group[1].append((run_id, url, at, *values))
         for table, parameters in groups.values():
-            connection.executemany(insert_sql(table), parameters)
+            bulk.change(connection, insert_sql(table), parameters)
 
 
 def _same_model(tables: dict[str, Table], table: Table) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from storage import frontier, runs
+from storage.commit import commit
 from storage.errors import RunMismatch
 from storage.records import (
     Column,
@@ -58,7 +59,7 @@ def _crawled(connection: sqlite3.Connection) -> Run:
         Visit(3, "b", "done", items=[_book("One", 1.5), _book("Two", None)]),
         Visit(4, "b", "done", items=[_book(None, None)]),
     ]
-    frontier.commit(connection, ItemTables(), run, visits, ())
+    commit(connection, ItemTables(), run, visits, ())
     return run
 
 
@@ -92,11 +93,11 @@ def test_hosts_that_rest_are_told_with_the_requests_that_wait_for_them(
     frontier.seed(connection, run.id, [*_requests(1, 2, "a"), *_requests(3, 6, "b")], True)
     assert report(connection, run.id).resting == []
     news = [HostRecord("a", resting=10), HostRecord("b", resting=11), HostRecord("c", resting=12)]
-    frontier.commit(connection, ItemTables(), run, [Visit(1, "a", "failed")], news)
+    commit(connection, ItemTables(), run, [Visit(1, "a", "failed")], news)
     told = report(connection, run.id)
     assert told.resting == [("b", 4), ("a", 1)]
     assert (told.starts, told.starts_failed) == (6, 6)  # which came to nothing, all of them
-    frontier.commit(connection, ItemTables(), run, [], [HostRecord("b")])
+    commit(connection, ItemTables(), run, [], [HostRecord("b")])
     assert report(connection, run.id).resting == [("a", 1)]
 
 
@@ -118,7 +119,7 @@ def test_percentiles_of_many_pages_are_of_the_right_rank(connection: sqlite3.Con
     run = runs.begin_run(connection, "books", {}, fresh=False)
     frontier.seed(connection, run.id, _requests(1, 101, "a"), True)
     visits = [Visit(n, "a", "done", timings=Timings(elapsed_ms=n - 1.0)) for n in range(1, 102)]
-    frontier.commit(connection, ItemTables(), run, visits, ())
+    commit(connection, ItemTables(), run, visits, ())
     (elapsed,) = report(connection, run.id).phases
     assert elapsed == ("elapsed", 50.0, 90.0, 99.0)
 
@@ -166,7 +167,7 @@ def test_errors_are_the_failures_that_left_a_text_newest_first(
 ) -> None:
     run = _crawled(connection)
     late = [Visit(5, "b", "failed", reason="spider_error", error="Traceback\nboom")]
-    frontier.commit(connection, ItemTables(), run, late, ())
+    commit(connection, ItemTables(), run, late, ())
     assert errors(connection, run.id) == [
         ErrorReport("http://b/5", "spider_error", "Traceback\nboom"),
         ErrorReport("http://a/2", "http_404", "gone"),
@@ -177,5 +178,5 @@ def test_errors_are_the_failures_that_left_a_text_newest_first(
 def test_a_retry_that_waits_is_no_error_yet(connection: sqlite3.Connection) -> None:
     run = _crawled(connection)
     waiting = [Visit(5, "b", "queued", reason="timeout", error="slow", not_before=1.0)]
-    frontier.commit(connection, ItemTables(), run, waiting, ())
+    commit(connection, ItemTables(), run, waiting, ())
     assert [error.url for error in errors(connection, run.id)] == ["http://a/2"]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from storage import frontier, runs
+from storage.commit import commit
 from storage.records import Column, HostRecord, ItemRow, NewRequest, Run, Table, Visit, Want
 from storage.schema import prepare
 from storage.tables import ItemTables
@@ -188,7 +189,7 @@ class FrontierMachine(RuleBasedStateMachine):
             expected.commit(page, visit)
         visits = [visit for _, visit in group]
         hosts = [HostRecord(visit.host, self.clock) for visit in visits]
-        committed = frontier.commit(self.connection, self.tables, self.run, visits, hosts)
+        committed = commit(self.connection, self.tables, self.run, visits, hosts)
         assert committed.items == len(expected.items) - len(self.model.items)
         expected.hosts |= {host.host: self.clock for host in hosts}
         self.model = expected
@@ -205,7 +206,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
         visits = [visit for _, visit in self.visits(drawn)]
         try:
-            frontier.commit(self.connection, self.tables, self.run, visits, hosts())
+            commit(self.connection, self.tables, self.run, visits, hosts())
         except Broken:
             return
         raise AssertionError("the group did not break off")

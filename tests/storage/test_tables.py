@@ -27,6 +27,7 @@ from pydantic import (
 )
 
 from crawler.item import Item
+from storage import bulk
 from storage.columns import row_of, table_of
 from storage.errors import RunMismatch
 from storage.records import Column, Table
@@ -429,7 +430,7 @@ def test_every_value_comes_back_from_the_file_as_it_was(annotation: Any, data: A
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute(create_table_sql(row.table))
-        connection.execute(insert_sql(row.table), (1, row.url, AT, *row.values))
+        bulk.change(connection, insert_sql(row.table), [(1, row.url, AT, *row.values)])
         (stored,) = connection.execute("SELECT x FROM thing").fetchone()
     finally:
         connection.close()

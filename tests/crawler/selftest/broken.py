@@ -3,7 +3,8 @@
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from storage import frontier
+from storage.commit import settle
+from storage.frontier import discover
 from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
 from storage.transaction import now_iso, transaction
@@ -28,7 +29,7 @@ class _Broken(SqliteStore):
     def _settle(self, connection: sqlite3.Connection, visits: Sequence[Visit]) -> None:
         with transaction(connection):
             for visit in visits:
-                frontier._settle(connection, visit)
+                settle(connection, visit)
 
     def _store_items(
         self, connection: sqlite3.Connection, run: Run, visits: Sequence[Visit]
@@ -48,7 +49,8 @@ class _Broken(SqliteStore):
     ) -> None:
         with transaction(connection):
             for visit in visits:
-                frontier._discover(connection, run.id, visit.id, visit.requests, committed)
+                found = [(visit.id, request) for request in visit.requests]
+                discover(connection, run.id, found, committed)
 
 
 class DoneBeforeItems(_Broken):
@@ -79,7 +81,7 @@ class LinksAfterDone(_Broken):
                     for table in {row.table for row in visit.items}:
                         self._tables.ensure(connection, table, run.spider)
                     self._tables.insert(connection, run.id, now_iso(), visit.items)
-                    frontier._settle(connection, visit)
+                    settle(connection, visit)
 
         yield items_and_done
         yield lambda: self._store_links(connection, run, visits, committed)

@@ -1,0 +1,121 @@
+"""The spider's part of a visit: its callback or errback, and what the page says of itself."""
+
+import asyncio
+import time
+from collections.abc import Callable, Mapping
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+from crawler.annotations import canonical_of, forbids_following
+from crawler.callbacks import (
+    CallbackError,
+    callback_of,
+    is_of_user_code,
+    name_of,
+    run_callback,
+    trace_of,
+)
+from crawler.errors import ParseBudgetError
+from crawler.harvest import Harvest
+from crawler.links import Discovery
+from crawler.logs import get_logger
+from crawler.response import Response
+from crawler.settings import Settings
+from crawler.spider import Failure, Spider
+from crawler.traps import content_of
+from storage.records import QueuedRequest, Visit
+
+log = get_logger("crawler.parsing")
+
+# Of markup with larger bodies (bytes), so many are with their callbacks at once: text and tree of
+# one take up to 20 times its size.
+_LARGE_PAGE = 1 << 19
+_LARGE_AT_ONCE = 1
+
+
+class Parser(Protocol):
+    """Does the spider's part of a visit, here or elsewhere."""
+
+    async def parse(self, outcome: Response | Failure, row: QueuedRequest, visit: Visit) -> None:
+        """Give what came of a request to the spider, and write down in `visit` what comes of it.
+
+        A user's error costs the page, and is not raised. When cancelled, so is the callback.
+        """
+
+
+class OwnParser:
+    """The parser that runs the spider's callbacks in this process."""
+
+    def __init__(self, spider: Spider, discovery: Discovery, settings: Settings) -> None:
+        self._spider = spider
+        self._discovery = discovery
+        self._settings = settings
+        self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
+
+    async def parse(self, outcome: Response | Failure, row: QueuedRequest, visit: Visit) -> None:
+        """See `Parser`."""
+        try:
+            if isinstance(outcome, Response):
+                await self._parse(outcome, row, visit)
+            else:
+                await self._fail(outcome, row, visit)
+        except BaseException as error:
+            if not is_of_user_code(error):
+                raise
+            _spider_error(visit, error, outcome.request.url)
+
+    async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
+        request = response.request
+        callback = callback_of(self._spider, request.callback)
+        nofollow = False
+        if self._settings.robots_meta:
+            response.heeds_nofollow = True
+            nofollow = forbids_following(response, self._settings.agent)
+        harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
+        is_large = len(response.body) > _LARGE_PAGE and response.is_markup
+        async with self._large_pages if is_large else nullcontext():
+            started = time.perf_counter()
+            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
+            request.phases.parse = time.perf_counter() - started
+        visit.state, visit.reason = "done", None
+        visit.canonical_url = canonical_of(response)
+        if self._settings.traps and not request.dont_filter:
+            visit.content = content_of(response.body)
+        if response.redirects:
+            visit.final_url = response.url
+            if request.method == "GET" and not request.dont_filter:
+                visit.alias = self._discovery.identify(response.url)[2]
+
+    async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
+        if failure.request.errback is not None:
+            errback = callback_of(self._spider, failure.request.errback)
+            harvest = Harvest(self._discovery, row, failure.request.url)
+            await self._collect(errback, (failure,), {}, harvest, visit)
+
+    async def _collect(
+        self,
+        method: Callable[..., Any],
+        arguments: tuple[Any, ...],
+        keywords: Mapping[str, Any],
+        harvest: Harvest,
+        visit: Visit,
+    ) -> None:
+        await run_callback(
+            method(*arguments, **keywords),
+            harvest.take,
+            timeout=self._settings.callback_timeout,
+            most=self._settings.max_results,
+        )
+        visit.items, visit.requests = harvest.items, harvest.requests
+
+
+def _spider_error(visit: Visit, error: BaseException, url: str) -> None:
+    """The page fails as a whole: none of its items and links are kept."""
+    visit.state = "failed"
+    visit.reason, visit.error = "spider_error", trace_of(error)
+    if isinstance(error, CallbackError):
+        visit.reason = error.reason
+    elif isinstance(error, ParseBudgetError):
+        visit.reason, visit.error = error.reason, str(error)  # wherever it was raised
+    visit.items, visit.requests = [], []
+    log.error(visit.reason, url=url, error=name_of(error))

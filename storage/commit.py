@@ -1,0 +1,261 @@
+"""The commit path: what visits change, in one transaction on the database thread.
+
+A group of visits is written together, by a few statements for all of them. Whatever keeps that
+from working (a value that the file does not take, a request that was settled before) undoes it,
+and they are written one by one, so that a visit which cannot be written fails alone.
+"""
+
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+
+from storage import bulk
+from storage import cookies as jars
+from storage.errors import RunMismatch
+from storage.frontier import discover, stands
+from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
+from storage.tables import ItemTables
+from storage.transaction import now_iso, transaction
+
+# Errors that one visit's values can cause. Anything else (disk full, I/O) ends the group.
+_VALUE_ERRORS = (
+    sqlite3.DataError,
+    sqlite3.IntegrityError,
+    sqlite3.InterfaceError,
+    sqlite3.ProgrammingError,
+    OverflowError,
+    RunMismatch,  # a model that does not fit its table, first seen in mid-run
+    ValueError,
+)
+
+
+class _NotTogether(Exception):
+    """The visits of a group must be looked at one by one."""
+
+
+def commit(
+    connection: sqlite3.Connection,
+    tables: ItemTables,
+    run: Run,
+    visits: Sequence[Visit],
+    hosts: Iterable[HostRecord],
+    cookies: Sequence[CookieRecord] = (),
+) -> Committed:
+    """Commit a group of visits in one transaction; a visit whose items are refused fails alone.
+
+    A visit whose request is not `queued` any more is dropped: its effects are in the file.
+    """
+    hosts = list(hosts)
+    try:
+        return _commit(connection, tables, run, visits, hosts, cookies, together=True)
+    except (*_VALUE_ERRORS, _NotTogether):
+        return _commit(connection, tables, run, visits, hosts, cookies, together=False)
+
+
+def _commit(
+    connection: sqlite3.Connection,
+    tables: ItemTables,
+    run: Run,
+    visits: Sequence[Visit],
+    hosts: Sequence[HostRecord],
+    cookies: Sequence[CookieRecord],
+    *,
+    together: bool,
+) -> Committed:
+    committed = Committed()
+    try:
+        with transaction(connection):
+            for visit in visits:
+                # Where a redirect led must be known before the next one is looked at.
+                if not together or visit.alias is not None:
+                    _apply(connection, tables, run, visit, committed)
+            if together:
+                plain = [visit for visit in visits if visit.alias is None]
+                _apply_together(connection, tables, run, plain, committed)
+            bulk.change(connection, _SAVE_HOST, hosts, _SAVE_HOST_AGAIN)
+            jars.keep(connection, run.id, cookies)
+    except BaseException:
+        tables.forget()
+        raise
+    return committed
+
+
+_SAVE_HOST = "INSERT INTO crawl_host (host, next_at, robots, resting)"
+_SAVE_HOST_AGAIN = """ON CONFLICT (host) DO UPDATE SET next_at = excluded.next_at,
+    robots = coalesce(excluded.robots, robots), resting = excluded.resting"""
+
+_OUTCOME = (
+    "state",
+    "reason",
+    "status",
+    "attempts",
+    "not_before",
+    "final_url",
+    "canonical_url",
+    "content",
+    "bytes",
+    "queue_ms",
+    "ttfb_ms",
+    "body_ms",
+    "parse_ms",
+    "elapsed_ms",
+    "error",
+    "finished_at",
+)
+_SETTLE = (
+    f"UPDATE crawl_request SET {', '.join(f'{name} = ?' for name in _OUTCOME)} "
+    "WHERE id = ? AND state = 'queued'"
+)
+_SETTLE_ALL = (
+    "UPDATE crawl_request SET "
+    + ", ".join(f"{name} = visit.column{place}" for place, name in enumerate(_OUTCOME, 1))
+    + " FROM ("
+)
+_OF_ALL = (
+    f") AS visit WHERE id = visit.column{len(_OUTCOME) + 1} AND crawl_request.state = 'queued'"
+)
+
+
+def _outcome(visit: Visit, now: str) -> tuple[object, ...]:
+    """The values of `_OUTCOME`, and the request's id."""
+    return (
+        visit.state,
+        visit.reason,
+        visit.status,
+        visit.attempts,
+        visit.not_before,
+        visit.final_url,
+        visit.canonical_url,
+        visit.content,
+        visit.size,
+        *visit.timings,
+        visit.error,
+        None if visit.state == "queued" else now,
+        visit.id,
+    )
+
+
+# ── all at once ─────────────────────────────────────────────────────────────────────────────
+
+
+def _apply_together(
+    connection: sqlite3.Connection,
+    tables: ItemTables,
+    run: Run,
+    visits: Sequence[Visit],
+    committed: Committed,
+) -> None:
+    """Write visits whose effects do not depend on each other; raises `_NotTogether` if they do."""
+    now = now_iso()
+    visits = _without_duplicates(connection, run.id, visits)
+    rows = [_outcome(visit, now) for visit in visits]
+    if bulk.change(connection, _SETTLE_ALL, rows, _OF_ALL) != len(rows):
+        raise _NotTogether
+    items = [item for visit in visits for item in visit.items]
+    if items:
+        for table in {id(item.table): item.table for item in items}.values():
+            tables.ensure(connection, table, run.spider)
+        tables.insert(connection, run.id, now, items)
+        committed.items += len(items)
+    found = [(visit.id, request) for visit in visits for request in visit.requests]
+    discover(connection, run.id, found, committed)
+
+
+def _without_duplicates(
+    connection: sqlite3.Connection, run: int, visits: Sequence[Visit]
+) -> list[Visit]:
+    """Return the visits, those marked whose host had the same body elsewhere."""
+    pages = [(v.id, v.host, v.content) for v in visits if v.content is not None]
+    again = set(bulk.select(connection, "SELECT page.column1 FROM (", pages, _KNOWN, run))
+    first: set[tuple[str, int]] = set()
+    for id_, host, content in pages:
+        if (host, content) in first:
+            again.add(id_)
+        first.add((host, content))
+    if not again:
+        return list(visits)
+    return [replace(v, reason="duplicate_content") if v.id in again else v for v in visits]
+
+
+# Only finished pages have a content.
+_KNOWN = """) AS page WHERE EXISTS (
+    SELECT 1 FROM crawl_request WHERE run = ? AND host = page.column2 AND content = page.column3
+        AND id != page.column1)"""
+
+
+# ── one by one ──────────────────────────────────────────────────────────────────────────────
+
+
+def _apply(
+    connection: sqlite3.Connection, tables: ItemTables, run: Run, visit: Visit, committed: Committed
+) -> None:
+    before = (committed.added, committed.skipped, committed.aliases)
+    connection.execute("SAVEPOINT visit")
+    try:
+        if visit.alias is not None:
+            visit = _redirected(connection, run.id, visit, committed)
+        if visit.content is not None and _is_known(connection, run.id, visit):
+            visit = replace(visit, reason="duplicate_content")
+        if not settle(connection, visit):
+            connection.execute("ROLLBACK TO visit")  # nor does it stand for a redirect's page
+            committed.dropped.add(visit.id)
+        else:
+            if visit.items:
+                for table in {row.table for row in visit.items}:
+                    tables.ensure(connection, table, run.spider)
+                tables.insert(connection, run.id, now_iso(), visit.items)
+            found = [(visit.id, request) for request in visit.requests]
+            discover(connection, run.id, found, committed)
+            committed.items += len(visit.items)
+    except _VALUE_ERRORS as error:
+        connection.execute("ROLLBACK TO visit")
+        tables.forget()
+        committed.added, committed.skipped, committed.aliases = before
+        committed.refused[visit.id] = f"{type(error).__name__}: {error}"
+        _refuse(connection, visit, committed.refused[visit.id])
+    connection.execute("RELEASE visit")
+
+
+def settle(connection: sqlite3.Connection, visit: Visit) -> bool:
+    """Write the visit's outcome on its request; False when that was settled before."""
+    return connection.execute(_SETTLE, _outcome(visit, now_iso())).rowcount == 1
+
+
+def _is_known(connection: sqlite3.Connection, run: int, visit: Visit) -> bool:
+    """Say whether another page of the host had the same body; only finished pages have one."""
+    known = "SELECT 1 FROM crawl_request WHERE run = ? AND host = ? AND content = ? AND id != ?"
+    found = connection.execute(known, (run, visit.host, visit.content, visit.id))
+    return found.fetchone() is not None
+
+
+def _redirected(
+    connection: sqlite3.Connection, run: int, visit: Visit, committed: Committed
+) -> Visit:
+    """Return the visit as it is to be settled: for the page that redirects led it to, or an alias.
+
+    One request stands for a page, and the others have no effects of their own.
+    """
+    assert visit.alias is not None
+    if stands(connection, run, visit.alias, visit.id):
+        committed.aliased.add(visit.id)
+        return replace(visit, reason="alias", content=None, items=[], requests=[])
+    if visit.unread:
+        # Whoever was to stand for the page has become an alias meanwhile, as when two pages
+        # redirect to each other: this request is to follow its redirect after all.
+        committed.again.add(visit.id)
+        committed.hosts.setdefault(visit.host, 0)
+        return replace(visit, state="queued", reason=None, content=None)
+    connection.execute(
+        "INSERT INTO crawl_alias (run, fingerprint, request) VALUES (?, ?, ?)",
+        (run, visit.alias, visit.id),
+    )
+    return visit
+
+
+def _refuse(connection: sqlite3.Connection, visit: Visit, why: str) -> None:
+    connection.execute(
+        "UPDATE crawl_request SET state = 'failed', reason = 'item_error', status = ?, "
+        "attempts = ?, not_before = NULL, error = ?, finished_at = ? "
+        "WHERE id = ? AND state = 'queued'",
+        (visit.status, visit.attempts, why, now_iso(), visit.id),
+    )
