@@ -37,7 +37,7 @@ PATIENCE = 60.0  # seconds until a first page
 # What is asked for: of the speed at first, and of memory (MB).
 ALLOWED, MEMORY = 0.8, 300.0
 
-SPIDER = '''
+SPIDER = """
 from crawler import Item, Spider
 
 
@@ -63,7 +63,7 @@ class Endless(Spider):
             h1=response.css("h1::text").get(),
         )
         yield from response.follow_all("a")
-'''
+"""
 
 
 def address(number: int) -> str:

@@ -21,7 +21,7 @@ from typing import NamedTuple
 TIMES = 15
 ALLOWED = 0.4  # seconds to the first request
 
-SPIDER = '''
+SPIDER = """
 from crawler import Item, Spider
 
 
@@ -37,7 +37,7 @@ class Small(Spider):
     def parse(self, response):
         yield Page(url=response.url, title=response.css("title::text").get())
         yield from response.follow_all("a")
-'''
+"""
 
 _PAGE = b"<!doctype html><title>One page</title><h1>One page</h1>"
 

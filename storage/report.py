@@ -126,7 +126,8 @@ def _phases(connection: sqlite3.Connection, run: int) -> list[Phase]:
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM crawl_request").fetchone()
     rows = connection.execute(
         f"SELECT {', '.join(f'{name}_ms' for name in _PHASES)} "
-        f"FROM {requests_of(connection, run)} WHERE run = ? AND elapsed_ms IS NOT NULL AND id % ? = 0",
+        f"FROM {requests_of(connection, run)} "
+        "WHERE run = ? AND elapsed_ms IS NOT NULL AND id % ? = 0",
         (run, 1 + last // _SAMPLE),
     ).fetchall()
     found = []

@@ -110,7 +110,8 @@ class SqliteStore:
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         prepare(connection, str(self.path))
-        check_whole(connection, self.path)
+        check_whole(connection, self.path, is_vouched=self._lock.is_vouched)
+        self._lock.vouch()
 
     async def _close(self) -> None:
         thread, self._thread = self._thread, None

@@ -41,15 +41,15 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: str) -> Outcome:
+async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Outcome:
     """Run the crawl to its end, or until a signal stops it.
 
-    `resuming` or `beginning` is told once it is known which of them it is; empty says nothing.
+    Once the run is known, it is told that it goes on, or `beginning`; empty says nothing.
     """
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_Signals(crawl, options))
         await stack.enter_async_context(shown(crawl, options))
-        said = asyncio.create_task(_announce(crawl, options, resuming, beginning))
+        said = asyncio.create_task(_announce(crawl, options, beginning))
         try:
             summary = await crawl.run()
             await said
@@ -58,9 +58,13 @@ async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: 
     return Outcome(summary, signals.received)
 
 
-async def _announce(crawl: Crawl, options: LogOptions, resuming: str, beginning: str) -> None:
+async def _announce(crawl: Crawl, options: LogOptions, beginning: str) -> None:
     await crawl.begun.wait()
-    text = resuming if crawl.resumed else beginning
+    text, snapshot = beginning, crawl.snapshot()
+    if crawl.run_record is not None and crawl.resumed and snapshot is not None:
+        run = crawl.run_record
+        numbers = f"{snapshot.done:,} done, {snapshot.queued:,} queued"
+        text = f"resuming run {run.id} of {run.spider}: {numbers}"
     if text:
         notice(text, options)
 
