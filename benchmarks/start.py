@@ -8,6 +8,7 @@ runs fifteen times by the spider's name and by its file's path, in turns; everyt
 file cache after the first run, which does not count.
 """
 
+import os
 import shutil
 import socket
 import statistics
@@ -48,14 +49,25 @@ class Heard(NamedTuple):
     request: float
     page: float
     end: float
+    cpu: float  # seconds of a core until the first request: a busy machine changes it less
 
 
-def answer(connection: socket.socket) -> tuple[float, float | None]:
-    """Serve one connection; returns when its first bytes came, and when those of a page did."""
+def cpu_of(pid: int) -> float:
+    """Return the seconds of a core that a process took so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def answer(connection: socket.socket, pid: int) -> tuple[float, float, float | None]:
+    """Serve one connection; returns when its first bytes came, after how much CPU, and when
+    those of a page did.
+    """
     first = page = None
+    cpu = 0.0
     with connection:
         while head := connection.recv(65536):
-            first = first or time.perf_counter()
+            if first is None:
+                first, cpu = time.perf_counter(), cpu_of(pid)
             if head.startswith(b"GET /robots.txt"):
                 connection.sendall(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
                 continue
@@ -67,30 +79,33 @@ def answer(connection: socket.socket) -> tuple[float, float | None]:
             break
     if first is None:
         raise ConnectionError("a connection without a request")
-    return first, page
+    return first, cpu, page
 
 
 def once(listening: socket.socket, command: list[str], folder: Path) -> Heard:
     """Run the command once, in the project's folder, and note what comes."""
     shutil.rmtree(folder / "data", ignore_errors=True)
-    began, request, page = time.perf_counter(), None, None
+    began, request, page, cpu = time.perf_counter(), None, None, 0.0
+    # With byte code kept, as anybody has it who did not switch that off.
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
     process = subprocess.Popen(
-        command, cwd=folder, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        command, cwd=folder, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     while page is None:
-        first, page = answer(listening.accept()[0])
-        request = request or first
+        first, spent, page = answer(listening.accept()[0], process.pid)
+        if request is None:
+            request, cpu = first, spent
     process.wait()
     end = time.perf_counter()
     assert request is not None
-    return Heard(request - began, page - began, end - began)
+    return Heard(request - began, page - began, end - began, cpu)
 
 
 def main() -> int:
     """Run everything and print the table; 1 when the median is over what is allowed."""
     program = shutil.which("crawler", path=str(Path(sys.executable).parent))
     assert program is not None
-    ways = {"small": [], "spiders/small.py": []}  # type: dict[str, list[Heard]]
+    ways: dict[str, list[Heard]] = {"small": [], "spiders/small.py": []}
     with tempfile.TemporaryDirectory() as name, socket.create_server(("127.0.0.1", 0)) as listening:
         listening.settimeout(30.0)
         folder = Path(name)
@@ -102,15 +117,15 @@ def main() -> int:
                 told = once(listening, [program, "run", way, "--json"], folder)
                 if turn:
                     heard.append(told)
-    print("| `crawler run …` | first request, s | worst | first page | worst | the whole run |")
-    print("|---|---:|---:|---:|---:|---:|")
+    print("| `crawler run …` | first request, s | best | worst | CPU, s | first page | whole run |")
+    print("|---|---:|---:|---:|---:|---:|---:|")
     slowest = 0.0
     for way, heard in ways.items():
-        request, page, end = (statistics.median(column) for column in zip(*heard, strict=True))
-        worst, worst_page, _ = (max(column) for column in zip(*heard, strict=True))
+        request, page, end, cpu = (statistics.median(each) for each in zip(*heard, strict=True))
         slowest = max(slowest, request)
         print(
-            f"| {way} | {request:.3f} | {worst:.3f} | {page:.3f} | {worst_page:.3f} | {end:.3f} |"
+            f"| {way} | {request:.3f} | {min(heard).request:.3f} | {max(heard).request:.3f} "
+            f"| {cpu:.2f} | {page:.3f} | {end:.3f} |"
         )
     print(f"\nfirst request on the wire within {slowest:.2f} s (at most {ALLOWED})")
     return 0 if slowest <= ALLOWED else 1

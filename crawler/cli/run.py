@@ -3,6 +3,7 @@
 import json
 import shlex
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -18,7 +19,6 @@ from crawler.cli.options import (
     settings_option,
     spider_argument,
 )
-from crawler.cli.summary import print_summary
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
@@ -86,7 +86,7 @@ def run(
     if as_json:
         click.echo(json.dumps(summary.as_json()))
     else:
-        print_summary(summary, name, db)
+        import_module("crawler.cli.summary").print_summary(summary, name, db)
     if summary.finish != "finished":
         again = _again(name, db, arguments, overrides, out)
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
