@@ -31,7 +31,7 @@ SETTLE, WINDOW = 5.0, 20.0  # seconds
 PATIENCE = 60.0  # seconds until all hosts have answered
 ALLOWED = 0.02  # of a core
 
-SPIDER = '''
+SPIDER = """
 from crawler import Request, Spider
 
 HOSTS = [f"127.1.{{number // 250}}.{{number % 250 + 1}}:{port}" for number in range({hosts})]
@@ -47,7 +47,7 @@ class Resting(Spider):
 
     def parse(self, response):
         pass
-'''
+"""
 
 _ANSWER = b"HTTP/1.1 503 Later\r\nRetry-After: 600\r\nContent-Length: 0\r\n\r\n"
 _NO_RULES = b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"
