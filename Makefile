@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness clean
+.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness bench-processes clean
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -50,6 +50,9 @@ bench-adaptive: $(READY)  ## the concurrency found against the best fixed one; a
 
 bench-fairness: $(READY)  ## a thousand hosts beside a huge and a slow one
 	$(BIN)/python benchmarks/fairness.py
+
+bench-processes: $(READY)  ## callbacks in one, two and three processes
+	$(BIN)/python benchmarks/processes.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crawler.address import address_of, refuse_in_child
 from crawler.callbacks import end_hook, is_of_user_code, name_of
 from crawler.committer import Committer
 from crawler.contact import Courtesy
@@ -24,7 +25,8 @@ from crawler.markup import BUDGET
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.models import expected_items, item_models, tables_of
-from crawler.parsing import OwnParser
+from crawler.parsing import OwnParser, Parser
+from crawler.pool import Pool
 from crawler.progress import Progress, Snapshot
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
@@ -40,9 +42,6 @@ from storage import Store, StoreError, open_store
 from storage.records import Committed, Finish, Run, Visit
 
 log = get_logger("crawler.engine")
-
-# An event loop that stands still for so long (seconds) is worth a line in the log.
-_BLOCKED_AFTER = 5.0
 
 
 @dataclass(slots=True)
@@ -123,6 +122,9 @@ class Crawl:
         self._stop = Stop()
         self.begun = asyncio.Event()  # set once the run is known: a new one, or resumed
         self.run_record: Run | None = None
+        refuse_in_child()
+        if self.settings.processes > 1:
+            address_of(spider)
         if "name" in self._arguments:
             raise UsageError("argument 'name' would hide the spider's own name")
         bound_middleware(spider(**self._arguments))  # what is wrong is told before a file is made
@@ -220,7 +222,7 @@ class Crawl:
             )
             budget = BUDGET.set(self.settings.parse_budget)
             try:
-                async with Watchdog(_BLOCKED_AFTER):
+                async with Watchdog():
                     await house.run()
             except BaseExceptionGroup as group:
                 self._stop.ask("failed")
@@ -293,8 +295,12 @@ class _House:
             concurrency=settings.concurrency,
         )
         spider._fetch = door.fetch_now
-        parser = OwnParser(spider, self._discovery, settings)
-        self._worker = Worker(spider, door.fetch, courtesy, parser, models)
+        self._parser: Parser = OwnParser(spider, self._discovery, settings)
+        if settings.processes > 1:
+            self._parser = Pool(
+                type(spider), run.arguments, settings, self._discovery, door.fetch_now
+            )
+        self._worker = Worker(spider, door.fetch, courtesy, self._parser, models)
         self._committer = Committer(
             store,
             run,
@@ -312,7 +318,7 @@ class _House:
         await self._seeder.remember()
         visits = self._committer.queue
         totals = self._progress.totals
-        async with asyncio.TaskGroup() as group:
+        async with self._parser, asyncio.TaskGroup() as group:
             committer = group.create_task(self._committer.run(), name="committer")
             workers = [
                 group.create_task(self._worker.work(self._jobs, visits), name=f"worker-{number}")
@@ -373,7 +379,7 @@ class _House:
             if visit.id in committed.refused:
                 log.error("item_error", request=visit.id, error=committed.refused[visit.id])
             elif visit.id not in committed.dropped and visit.id not in committed.aliased:
-                self._discovery.stored(visit.requests)
+                self._parser.stored(visit.requests)
         items = self._progress.totals.items
         if self._scheduler.reached_max_pages or (
             self._max_items is not None and items >= self._max_items

@@ -17,9 +17,23 @@
 The text of an error is one line that says what is wrong and what to do.
 """
 
+from typing import Any
+
 
 class CrawlerError(Exception):
     """The root of everything the crawler raises on purpose."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Let pickle make the error anew from what it holds, whatever its constructor takes."""
+        return _made_anew, (type(self), self.args, self.__dict__)
+
+
+def _made_anew(
+    kind: type[CrawlerError], arguments: tuple[Any, ...], values: dict[str, Any]
+) -> CrawlerError:
+    error = kind.__new__(kind, *arguments)
+    error.__dict__.update(values)
+    return error
 
 
 class UsageError(CrawlerError):

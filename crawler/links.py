@@ -157,9 +157,16 @@ class Discovery:
             return record._replace(state="skipped", reason="max_depth")
         return record
 
-    def stored(self, records: Iterable[NewRequest]) -> None:
+    def stored(self, fingerprints: Iterable[int]) -> None:
         """Remember requests whose commit has returned."""
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
-        # What was too deep may be found again on a shorter way, and by a link to be followed.
-        self._stored.update(r.fingerprint for r in records if r.reason not in _FOUND_AGAIN)
+        self._stored.update(fingerprints)
+
+
+def lasting(records: Iterable[NewRequest]) -> Iterator[int]:
+    """Yield the fingerprints of those requests that need not be found again.
+
+    What was too deep may be found on a shorter way, and by a link to be followed.
+    """
+    return (record.fingerprint for record in records if record.reason not in _FOUND_AGAIN)

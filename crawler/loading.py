@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 SPIDERS = Path("spiders")
 # A class that has one of these among its bases is not a spider, though it has a `name`.
 _NOT_SPIDERS = frozenset({"BaseModel", "Enum", "Item", "NamedTuple", "StrEnum", "TypedDict"})
+# The packages that stand for folders of spiders.
+_PACKAGE = "crawler_spiders_"
 _PATH = re.compile(r"(?P<path>.+\.py)(?::(?P<class_name>\w+))?")
 
 
@@ -201,6 +203,16 @@ def load_spider(name_or_path: str) -> "type[Spider]":
     return found
 
 
+def is_loaded_by_path(module: str) -> bool:
+    """Say whether a module of that name was loaded by its file's path."""
+    return module.startswith(_PACKAGE)
+
+
+def load_module(path: str | Path) -> ModuleType:
+    """Return the module in a file of spiders, imported anew; raises `SpiderError`."""
+    return _import(Path(path))
+
+
 def _only_spider(module: ModuleType, path: Path) -> "type[Spider]":
     own = [
         value
@@ -250,7 +262,7 @@ def _import(path: Path) -> ModuleType:
 
 def _package_of(folder: Path) -> str:
     """Return the name of a package that stands for the folder, for relative imports."""
-    name = f"crawler_spiders_{blake2b(str(folder).encode(), digest_size=4).hexdigest()}"
+    name = f"{_PACKAGE}{blake2b(str(folder).encode(), digest_size=4).hexdigest()}"
     if name not in sys.modules:
         package = ModuleType(name)
         package.__path__ = [str(folder)]

@@ -50,7 +50,7 @@ class Logger:
         ).bind(**self._values)
 
 
-class _Event(dict[str, Any]):
+class LogEvent(dict[str, Any]):
     """A log line's values; as text it reads well under plain `logging` handlers too."""
 
     def __str__(self) -> str:
@@ -66,7 +66,7 @@ _TOLD_OTHERWISE = frozenset({"event", "logger", "level", "timestamp", "exception
 
 
 def _readable(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    return _Event(event)
+    return LogEvent(event)
 
 
 def get_logger(name: str) -> Logger:

@@ -2,9 +2,10 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
-from typing import Any, Protocol
+from types import TracebackType
+from typing import Any, Protocol, Self
 
 from crawler.annotations import canonical_of, forbids_following
 from crawler.callbacks import (
@@ -17,13 +18,13 @@ from crawler.callbacks import (
 )
 from crawler.errors import ParseBudgetError
 from crawler.harvest import Harvest
-from crawler.links import Discovery
+from crawler.links import Discovery, lasting
 from crawler.logs import get_logger
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.traps import content_of
-from storage.records import QueuedRequest, Visit
+from storage.records import NewRequest, QueuedRequest, Visit
 
 log = get_logger("crawler.parsing")
 
@@ -41,6 +42,20 @@ class Parser(Protocol):
 
         A user's error costs the page, and is not raised. When cancelled, so is the callback.
         """
+
+    def stored(self, records: Iterable[NewRequest]) -> None:
+        """Learn that requests are in the store: their commit has returned."""
+
+    async def __aenter__(self) -> Self:
+        """Get ready; entered while the run lasts."""
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Let everything go that was had."""
 
 
 class OwnParser:
@@ -63,6 +78,21 @@ class OwnParser:
             if not is_of_user_code(error):
                 raise
             _spider_error(visit, error, outcome.request.url)
+
+    def stored(self, records: Iterable[NewRequest]) -> None:
+        """See `Parser`."""
+        self._discovery.stored(lasting(records))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        pass
 
     async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
         request = response.request

@@ -123,6 +123,18 @@ class Settings(BaseSettings):
         description="Private or loopback hosts that may be fetched besides the start URLs': "
         '"host:port", "host", or "*".',
     )
+    processes: int = Field(
+        1,
+        ge=1,
+        le=256,
+        description="Processes that run the spider's callbacks; 1: the crawl's own does.",
+    )
+    hang_timeout: float = Field(
+        30.0,
+        gt=0,
+        description="Seconds that a process may be without a sign of life, before it is replaced "
+        "(with `processes` above 1).",
+    )
     grace: float = Field(
         10.0, ge=0, description="Seconds that fetches in flight get when a run is stopped."
     )

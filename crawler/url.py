@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 from hashlib import blake2b
-from typing import Self
+from typing import Any, Self
 
 from ada_url import join_url, normalize_url
 from publicsuffixlist import PublicSuffixList
@@ -181,6 +181,22 @@ class Scope:
         scope = cls(())
         scope._sites = frozenset(map(site_of, hosts))
         return scope
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Scope) and self._admitted == other._admitted
+
+    def __hash__(self) -> int:
+        return hash(self._admitted)
+
+    def __getstate__(self) -> tuple[None, dict[str, Any]]:
+        """Send another process what is admitted, not what was asked so far."""
+        everything, domains, sites = self._admitted
+        slots = {"_everything": everything, "_domains": domains, "_sites": sites, "_known": {}}
+        return None, slots
+
+    @property
+    def _admitted(self) -> tuple[bool, frozenset[str], frozenset[str]]:
+        return self._everything, self._domains, self._sites
 
     def admits(self, host: str) -> bool:
         """Tell whether `host`, as `host_of` gives it, lies within."""

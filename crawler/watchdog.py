@@ -1,18 +1,38 @@
-"""A watchdog that notices when something blocks the event loop, and says which line."""
+"""The event loop: which one it is, and who notices when something blocks it."""
 
 import asyncio
 import sys
 import threading
 import traceback
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Self
+from typing import Any, Self, TypeVar
 
 from crawler.logs import get_logger
 
 log = get_logger("crawler.watchdog")
 
+T = TypeVar("T")
+
+# An event loop that stands still for so long (seconds) is worth a line in the log.
+PATIENCE = 5.0
+
 _OWN = (str(Path(__file__).parent), str(Path(threading.__file__).parent))
+
+
+def run_loop(work: Coroutine[Any, Any, T]) -> T:
+    """Return what `work` gives, run on uvloop where there is one."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(work)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
 
 
 class Watchdog:
@@ -22,7 +42,7 @@ class Watchdog:
     be interrupted from outside, but its author can be told where it is.
     """
 
-    def __init__(self, patience: float) -> None:
+    def __init__(self, patience: float = PATIENCE) -> None:
         self._patience = patience
         self._beats = 0
         self._stopped = threading.Event()

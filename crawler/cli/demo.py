@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from crawler.cli import show
-from crawler.cli.drive import Outcome, drive, run_loop
+from crawler.cli.drive import Outcome, drive
 from crawler.cli.logs import configure, notice
 from crawler.cli.options import LogOptions, log_options
 from crawler.cli.run import status_of
@@ -17,6 +17,7 @@ from crawler.cli.summary import print_summary
 from crawler.demo.books import Books
 from crawler.demo.site import DemoSite
 from crawler.engine import Crawl
+from crawler.watchdog import run_loop
 from storage.reader import open_reader
 
 _ROWS = "SELECT title, category, price, rating FROM latest_book ORDER BY price DESC LIMIT 5"

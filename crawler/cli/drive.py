@@ -4,18 +4,15 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from types import FrameType, TracebackType
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions
 from crawler.cli.progress import shown
 from crawler.engine import Crawl
 from crawler.summary import Summary
-
-T = TypeVar("T")
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -25,20 +22,6 @@ class Outcome(NamedTuple):
 
     summary: Summary
     signal: signal.Signals | None
-
-
-def run_loop(work: Coroutine[Any, Any, T]) -> T:
-    """Return what `work` gives, run on uvloop where there is one."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        return runner.run(work)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Outcome:

@@ -6,7 +6,6 @@ from typing import Any
 
 import click
 
-from crawler.cli.drive import run_loop
 from crawler.cli.logs import configure, printable
 from crawler.cli.options import LogOptions, log_options, settings_option
 from crawler.cli.page import PageFetcher, page_settings
@@ -14,6 +13,7 @@ from crawler.errors import FetchError, UsageError
 from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
+from crawler.watchdog import run_loop
 
 
 @click.command()

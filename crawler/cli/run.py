@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from crawler.cli.drive import Outcome, drive, run_loop
+from crawler.cli.drive import Outcome, drive
 from crawler.cli.export import export_items, told
 from crawler.cli.logs import configure, notice
 from crawler.cli.options import (
@@ -22,6 +22,7 @@ from crawler.cli.options import (
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
+from crawler.watchdog import run_loop
 from storage import RunMismatch, StoreError
 from storage.export import check_target
 from storage.reader import open_reader
@@ -36,6 +37,12 @@ from storage.runs import queued
     "-a", "arguments", text="Give the spider an argument, as in -a tag=poetry; may be repeated."
 )
 @settings_option
+@click.option(
+    "--processes",
+    type=int,
+    metavar="N",
+    help="Run the spider's callbacks in N processes, to use N cores; as --set processes=N.",
+)
 @click.option("--fresh", is_flag=True, help="Abandon an unfinished run and start a new one.")
 @click.option(
     "--json", "as_json", is_flag=True, help="Print the summary as one JSON object, last of all."
@@ -54,6 +61,7 @@ def run(
     db: Path | None,
     arguments: dict[str, str],
     overrides: dict[str, str],
+    processes: int | None,
     fresh: bool,
     as_json: bool,
     out: Path | None,
@@ -70,6 +78,8 @@ def run(
     if out is not None:
         check_target(out)
     configure(options)
+    if processes is not None:
+        overrides["processes"] = str(processes)
     crawl = Crawl(
         load_spider(name),
         db=db,

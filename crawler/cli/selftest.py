@@ -35,9 +35,16 @@ _COLUMNS = (
 @click.option(
     "--seed", type=int, default=1, show_default=True, help="The same seed makes the same plan."
 )
+@click.option(
+    "--processes",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Of each crawl; with more than one, its children are killed, too.",
+)
 @log_options
 @click.pass_obj
-def selftest(options: LogOptions, kills: int, pages: int, seed: int) -> int:
+def selftest(options: LogOptions, kills: int, pages: int, seed: int, processes: int) -> int:
     """Kill crawls with SIGKILL again and again, and check that nothing is lost or twice.
 
     Each round crawls a synthetic site on loopback, of which every item, link and state is known
@@ -49,7 +56,13 @@ def selftest(options: LogOptions, kills: int, pages: int, seed: int) -> int:
       crawler selftest --kills 200 --pages 400 --seed 7
     """
     started = time.monotonic()
-    rounds = prove(kills, pages, seed, report=lambda done: notice(_told(done), options))
+    rounds = prove(
+        kills,
+        pages,
+        seed,
+        processes=processes,
+        report=lambda done: notice(_told(done), options),
+    )
     out = show.console()
     out.print(show.table(_COLUMNS, [_row(done) for done in rounds], right=set(_COLUMNS) - {"how"}))
     wrong = [done.number for done in rounds if not done.verdict.right]

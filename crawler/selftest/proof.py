@@ -3,6 +3,9 @@
 Each round has a site of its own, in a process of its own. A crawl of it runs in a forked child
 (so that a start costs milliseconds), which is killed with SIGKILL at a random moment or at a
 failpoint; then another child goes on with the same file, until one of them finishes.
+
+With `processes`, a crawl has child processes of its own. Some of them are killed meanwhile, which
+the crawl survives; and when the crawl is killed, none of them may be left.
 """
 
 import asyncio
@@ -22,6 +25,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crawler.engine import Crawl
+from crawler.selftest.killing import Killing
 from crawler.selftest.site import SiteServer
 from crawler.selftest.spec import SiteSpec
 from crawler.selftest.verdict import Verdict, judge
@@ -34,10 +38,10 @@ WAYS = ("random",) * len(FAILPOINTS) + FAILPOINTS
 _KILLS_A_ROUND = 12
 # Every so many rounds, one with a delay between contacts: fewer pages, as it takes longer.
 _POLITE_EVERY, _POLITE_PAGES, _DELAY = 5, 20, 0.1
-# Random moments are spread over so many seconds, until it is seen how long a crawl takes.
-_FIRST_SPAN = 0.3
-# A child that takes longer than this (seconds) hangs.
-_PATIENCE = 120.0
+# Random moments are spread over so many seconds; children take a while to arrive.
+_SPAN, _SPAN_WITH_CHILDREN = 0.3, 1.0
+# And children are killed so often during one crawl, at random moments, but at most.
+_CHILD_KILLS = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ def prove(
     pages: int,
     seed: int,
     *,
+    processes: int = 1,
     store: type[SqliteStore] = SqliteStore,
     ways: Sequence[str] = WAYS,
     report: Callable[[Round], None] | None = None,
@@ -63,6 +68,7 @@ def prove(
     """Return the rounds that it took to kill that many crawls of sites with that many pages.
 
     The same `seed` gives the same sites and the same plan of kills, each done in one of `ways`.
+    Each crawl has so many `processes`; with more than one, children are killed, too.
     `store` is there so that tests can show the proof failing.
     """
     rounds: list[Round] = []
@@ -72,7 +78,7 @@ def prove(
         polite = number % _POLITE_EVERY == 0
         spec = SiteSpec(seed=seed + number, pages=min(pages, _POLITE_PAGES) if polite else pages)
         most = min(_KILLS_A_ROUND, kills - killed)
-        done = _round(number, spec, most, store, ways, polite=polite)
+        done = _round(number, spec, most, processes, store, ways, polite=polite)
         killed += done.kills.total()
         rounds.append(done)
         if report is not None:
@@ -84,6 +90,7 @@ def _round(
     number: int,
     spec: SiteSpec,
     kills: int,
+    processes: int,
     store: type[SqliteStore],
     ways: Sequence[str],
     *,
@@ -95,21 +102,25 @@ def _round(
     died: Counter[str] = Counter()
     with TemporaryDirectory(prefix="crawler-selftest-") as folder, _served(spec) as site:
         database = Path(folder) / "victim.db"
-        span = _FIRST_SPAN
+        span = _SPAN if processes == 1 else _SPAN_WITH_CHILDREN
         finished = False
         while not finished:
             plan = dice.choice(ways) if died.total() < kills else "none"
             # Mostly early passes: a crawl whose commits are large has few of them.
             failpoint = Failpoint(plan, dice.randint(1, dice.choice((3, 8, 24))))
             moment = dice.random() * span if plan == "random" else None
-            began = time.monotonic()
-            alive = _crawl(site.url, database, killing(store, failpoint), delay, moment)
+            of_children = []
+            if processes > 1:
+                of_children = [dice.random() * span for _ in range(dice.randint(0, _CHILD_KILLS))]
+            crawl = _begin(site.url, database, processes, killing(store, failpoint), delay)
+            kill = Killing(crawl, moment, of_children)
+            alive = _has_ended(kill.await_exit(), site.url)
+            if kill.children_killed:
+                died["child"] += kill.children_killed
             # Killed after the very last commit, the crawl is over all the same.
             finished = alive or _is_finished(database)
             if not alive:
                 died[plan] += 1
-            else:
-                span = time.monotonic() - began
         hits, arrivals = site.counts()
         verdict = judge(
             database,
@@ -137,22 +148,26 @@ def _is_finished(database: Path) -> bool:
 # ── the crawl, in a child ───────────────────────────────────────────────────────────────────
 
 
-def _crawl(
+def _begin(
     url: str,
     database: Path,
+    processes: int,
     store: Callable[[Path], SqliteStore],
     delay: float,
-    kill_after: float | None,
-) -> bool:
-    """Return whether a crawl came to its end; False when it was killed.
-
-    Raises `RuntimeError` when it failed, or hangs.
-    """
+) -> int:
+    """Return the number of a process that crawls."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        _be_the_child(url, database, store, delay)
-    status = _await_exit(child, kill_after)
+        _be_the_child(url, database, processes, store, delay)
+    return child
+
+
+def _has_ended(status: int, url: str) -> bool:
+    """Return whether a crawl came to its end; False when it was killed.
+
+    Raises `RuntimeError` when it failed.
+    """
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return False
     if status:
@@ -161,7 +176,11 @@ def _crawl(
 
 
 def _be_the_child(
-    url: str, database: Path, store: Callable[[Path], SqliteStore], delay: float
+    url: str,
+    database: Path,
+    processes: int,
+    store: Callable[[Path], SqliteStore],
+    delay: float,
 ) -> None:
     code = 1
     try:
@@ -175,6 +194,7 @@ def _be_the_child(
                 "delay": delay,
                 "concurrency": CONCURRENCY,
                 "concurrency_per_host": CONCURRENCY,
+                "processes": processes,
             },
             store=store,
         )
@@ -182,25 +202,6 @@ def _be_the_child(
         code = 0 if summary.finish == "finished" else 3
     finally:
         os._exit(code)  # never back into the parent's code
-
-
-def _await_exit(child: int, kill_after: float | None) -> int:
-    started = time.monotonic()
-    if kill_after is not None:
-        while time.monotonic() - started < kill_after:
-            pid, status = os.waitpid(child, os.WNOHANG)
-            if pid:
-                return status
-            time.sleep(0.001)
-        os.kill(child, signal.SIGKILL)
-    while time.monotonic() - started < _PATIENCE:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            return status
-        time.sleep(0.002)
-    os.kill(child, signal.SIGKILL)
-    os.waitpid(child, 0)
-    raise RuntimeError(f"a crawl did not end within {_PATIENCE:g} s")
 
 
 # ── the site, in another ────────────────────────────────────────────────────────────────────

@@ -4,7 +4,7 @@ import pytest
 
 from crawler import Request, Response, Spider
 from crawler.harvest import Harvest
-from crawler.links import Discovery
+from crawler.links import Discovery, lasting
 from crawler.settings import Settings
 from crawler.url import Scope
 from storage.records import QueuedRequest
@@ -98,7 +98,7 @@ def test_a_url_of_another_scheme_is_left_alone():
 
 def test_what_the_store_has_is_not_sent_again():
     found = discovery()
-    found.stored([row("http://a.example/x", found)])
+    found.stored(lasting([row("http://a.example/x", found)]))
     assert row("http://a.example/x#part", found) is None
     assert row("http://a.example/x", found, dont_filter=True) is not None
 
@@ -108,7 +108,7 @@ def test_what_another_link_may_lift_is_sent_again():
     for nofollow in (True, False):
         record = found.record(Request("http://a.example/x"), HOME, 1, nofollow=nofollow)
         assert (record.reason == "nofollow") is nofollow
-        found.stored([record])
+        found.stored(lasting([record]))
     assert row("http://a.example/x", found) is None
 
 

@@ -1,0 +1,331 @@
+"""Callbacks in child processes: the same crawl as in one process, whatever becomes of a child."""
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections import Counter
+from collections.abc import Callable
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import crawler
+from crawler import Crawl, Spider, UsageError
+from crawler.selftest.victim import Victim
+from tests.child import sitecustomize
+from tests.crawler.elsewhere import (
+    Asking,
+    Mortal,
+    Patient,
+    Sociable,
+    Talkative,
+    Unsent,
+    Various,
+    Walker,
+    Weigher,
+)
+from tests.site import SiteServer, SiteSpec, serve
+
+Rows = Callable[..., list[Any]]
+
+# How deep a page is found is chance.
+REQUESTS = """SELECT replace(url, ?1, ''), state, reason, status, priority, attempts, callback,
+    replace(final_url, ?1, ''), replace(canonical_url, ?1, ''), content, method
+    FROM crawl_request ORDER BY url, method, content"""
+PATIENCE = 60
+
+
+@pytest.fixture(autouse=True)
+def _children_stay_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Child processes reach nothing but this machine either."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(sitecustomize.__file__).parent))
+
+
+def link(*paths: str) -> str:
+    return "".join(f'<a href="{path}">x</a>' for path in paths)
+
+
+def children() -> list[int]:
+    """The processes that this one has started, zombies too."""
+    found = subprocess.run(
+        ["ps", "-A", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True
+    )
+    lines = (line.split(None, 2) for line in found.stdout.splitlines())
+    return [int(pid) for pid, parent, name in lines if int(parent) == os.getpid() and name != "ps"]
+
+
+async def run(spider: type[Spider], url: str, db: Path, **settings: Any) -> crawler.Summary:
+    settings = {"processes": 2, "backoff": 0.01, "hang_timeout": 0.4, **settings}
+    arguments = {"url": url, **settings.pop("arguments", {})}
+    async with asyncio.timeout(PATIENCE):
+        return await crawler.run(spider, db=db, arguments=arguments, **settings)
+
+
+# ── the same crawl ──────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_finished_file_is_the_same_as_that_of_one_process(db: Path, rows: Rows) -> None:
+    found = []
+    spec = SiteSpec(seed=3, pages=150)
+    for processes in (1, 3):
+        async with SiteServer(spec) as site:
+            await run(Victim, site.url, db, processes=processes, robots=False)
+        found.append((rows(REQUESTS, site.url), rows("SELECT key, hash FROM found ORDER BY key")))
+        db.unlink()
+    assert found[0] == found[1]
+    assert found[0][1] == spec.expected().items
+
+
+async def test_requests_errbacks_errors_and_items_come_through_unchanged(
+    db: Path, rows: Rows
+) -> None:
+    pages = {
+        "/": link("/1", "/2", "http://offsite.example/x"),
+        "/1": "one",
+        "/2": "two",
+        "/raises": "r",
+        "/sys-exit": "s",
+        "/moved": (302, {"Location": "/1"}, ""),
+        "/canonical": '<head><link rel="canonical" href="/1"></head>c',
+        "/same": "same",
+        "/endless": "e",
+        "/post": lambda request: request.body.decode(),
+    }
+    found = []
+    async with serve(pages) as site:
+        for processes in (1, 2):
+            summary = await run(
+                Various,
+                site.url,
+                db,
+                processes=processes,
+                max_results=1000,
+                arguments={"category": "c"},
+                robots=False,
+            )
+            found.append(
+                (
+                    rows(REQUESTS, site.url),
+                    rows("SELECT what FROM got ORDER BY what"),
+                    rows("SELECT data FROM item"),
+                    summary.done,
+                    rows("SELECT reason, error IS NULL FROM crawl_request ORDER BY url"),
+                )
+            )
+            db.unlink()
+    # Whether /moved or /1 comes first is chance; which of them has the items is not told here.
+    one, two = (parts[1:4] for parts in found)
+    assert one == two
+    reasons = [Counter(row[2] for row in parts[0]) for parts in found]
+    assert reasons[0] == reasons[1]
+    assert {"spider_error": 2, "too_many_results": 1, "http_404": 1}.items() <= reasons[1].items()
+    assert [row[0] for row in found[0][0]] == [row[0] for row in found[1][0]]
+
+
+async def test_all_children_take_part_and_this_process_parses_nothing(
+    db: Path, rows: Rows, tmp_path: Path
+) -> None:
+    (tmp_path / "room").mkdir()
+    paths = [f"/{n}" for n in range(100)]
+    async with serve({"/": link(*paths)} | dict.fromkeys(paths, "x")) as site:
+        arguments = {"room": str(tmp_path / "room")}
+        await run(Sociable, site.url, db, robots=False, arguments=arguments)
+    processes = rows("SELECT DISTINCT process FROM page")
+    assert len(processes) == 2
+    assert os.getpid() not in processes
+    assert not children()
+
+
+async def test_a_run_that_was_stopped_goes_on_with_any_number_of_processes(
+    db: Path, rows: Rows
+) -> None:
+    paths = [f"/{n}" for n in range(40)]
+    async with serve({"/": link(*paths)} | dict.fromkeys(paths, "x")) as site:
+        for processes in (2, 1, 3):
+            await run(Walker, site.url, db, processes=processes, max_pages=15)
+    assert sorted(rows("SELECT path FROM page")) == sorted(["/", *paths])
+
+
+async def test_large_pages_come_whole_and_do_not_hold_up_the_others(db: Path, rows: Rows) -> None:
+    large = {f"/{n}": os.urandom(4_000_000 + n) for n in range(4)}
+    small = {f"/s{n}": b"%d" % n for n in range(20)}
+    async with serve({"/": link(*large, *small)} | large | small) as site:
+        await run(Weigher, site.url, db, robots=False)
+    for path, body in (large | small).items():
+        assert rows("SELECT what FROM got WHERE what LIKE ?", f"{path} %") == [
+            f"{path} {len(body)} {sum(body[::9973])}"
+        ]
+
+
+async def test_what_a_middleware_leaves_that_cannot_be_sent_costs_its_page(
+    db: Path, rows: Rows
+) -> None:
+    async with serve({"/": link("/1", "/2"), "/1": "x", "/2": "x"}) as site:
+        await run(Unsent, site.url, db, robots=False)
+    assert rows("SELECT path FROM page ORDER BY path") == ["/", "/2"]
+    assert rows("SELECT reason FROM crawl_request WHERE state = 'failed'") == ["middleware_error"]
+
+
+# ── callbacks that fetch ────────────────────────────────────────────────────────────────────
+
+
+async def test_a_callback_fetches_through_the_same_door(db: Path, rows: Rows) -> None:
+    asked: list[str | None] = []
+
+    def more(request: Any) -> str:
+        asked.append(request.headers.get("X-From"))
+        return "more"
+
+    pages: dict[str, Any] = {
+        "/": "x",
+        "/more": more,
+        "/cut": (200, {"Content-Length": "9"}, "x"),
+        "/robots.txt": "User-agent: *\nDisallow: /forbidden",
+    }
+    async with serve(pages) as site:
+        await run(Asking, site.url, db, retries=1)
+    assert sorted(rows("SELECT what FROM got")) == [
+        "cut FetchError truncated",
+        "forbidden DropRequest robots",
+        "missing 404 <h1>Not found</h1> True text/html; charset=utf-8",
+        "more 200 more True text/html; charset=utf-8",
+    ]
+    assert asked == ["callback"]
+    assert site.hits["/cut"] == 2
+    assert site.hits["/forbidden"] == 0
+
+
+async def test_to_wait_in_a_callback_is_not_to_hang_and_its_fetch_is_cancelled_with_it(
+    db: Path, rows: Rows
+) -> None:
+    left = asyncio.Event()
+
+    async def never(_: Any) -> str:
+        try:
+            await asyncio.sleep(PATIENCE)
+        finally:
+            left.set()
+        return ""
+
+    async with serve({"/": "x", "/never": never}) as site:
+        await run(Patient, site.url, db, robots=False, hang_timeout=0.3)
+    assert left.is_set()
+    assert rows("SELECT what FROM got") == ["waited"]
+
+
+async def test_a_host_sees_no_more_at_once_and_no_sooner_than_it_should(db: Path) -> None:
+    paths = [f"/{n}" for n in range(12)]
+
+    async def slowly(_: Any) -> str:
+        await asyncio.sleep(0.02)
+        return "x"
+
+    async with serve({"/": link(*paths)} | dict.fromkeys(paths, slowly)) as site:
+        await run(Walker, site.url, db, processes=3, robots=False, concurrency_per_host=2)
+        assert site.max_in_flight == 2
+    async with serve({"/": link(*paths[:5])} | dict.fromkeys(paths, "x")) as site:
+        await run(Walker, site.url, db, processes=3, fresh=True, robots=False, delay=0.1)
+        moments = [moment for moment, _ in site.arrivals]
+    assert len(moments) == 6
+    assert all(b - a > 0.05 for a, b in pairwise(moments))
+
+
+# ── children that die ───────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("way", ["kill", "exit", "stop", "loop", "sleep"])
+async def test_a_child_that_dies_is_replaced_and_nothing_is_lost_or_twice(
+    db: Path, rows: Rows, tmp_path: Path, way: str
+) -> None:
+    paths = [f"/{n}" for n in range(30)]
+    bad = f"/die/{way}"
+    pages = {"/": link(*paths[:15], bad, *paths[15:])} | dict.fromkeys([*paths, bad], "x")
+    async with serve(pages) as site:
+        summary = await run(
+            Mortal, site.url, db, robots=False, arguments={"marker": str(tmp_path / "died")}
+        )
+    assert (tmp_path / "died").exists()
+    assert summary.finish == "finished"
+    assert sorted(rows("SELECT path FROM page")) == sorted(["/", bad, *paths])
+    assert max(site.hits.values()) == 1  # the pages were here: nothing is fetched again
+    assert rows("SELECT DISTINCT state FROM crawl_request") == ["done"]
+    assert not children()
+
+
+@pytest.mark.parametrize(("way", "reason", "tries"), [("kill", "crashed", 3), ("loop", "hung", 1)])
+async def test_a_page_that_always_ends_its_child_fails_alone(
+    db: Path, rows: Rows, way: str, reason: str, tries: int
+) -> None:
+    paths = [f"/{n}" for n in range(30)]
+    bad = f"/die/{way}"
+    pages = {"/": link(*paths[:5], bad, *paths[5:])} | dict.fromkeys([*paths, bad], "x")
+    async with serve(pages) as site:
+        summary = await run(Mortal, site.url, db, robots=False, retries=2)
+    assert summary.finish == "finished"
+    assert sorted(rows("SELECT path FROM page")) == sorted(["/", *paths])
+    failed = "SELECT reason, attempts FROM crawl_request WHERE state != 'done'"
+    assert rows(failed) == [(reason, tries)]
+    assert site.hits[bad] == tries
+    assert all(site.hits[path] == 1 for path in paths)
+    assert not children()
+
+
+async def test_children_that_are_killed_from_outside_cost_no_page(db: Path, rows: Rows) -> None:
+    paths = [f"/{n}" for n in range(100)]
+    killed = 0
+
+    def kill_all(request: Any) -> str:
+        nonlocal killed
+        if site.hits[request.path] == 1:
+            for pid in children():
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+        return "x"
+
+    pages: dict[str, Any] = {"/": link(*paths)} | dict.fromkeys(paths, "x")
+    pages |= dict.fromkeys(paths[20:100:20], kill_all)
+    async with serve(pages) as site:
+        await run(Walker, site.url, db, robots=False, retries=10)
+    assert killed > 1
+    assert sorted(rows("SELECT path FROM page")) == sorted(["/", *paths])
+    assert rows("SELECT DISTINCT state FROM crawl_request") == ["done"]
+    assert site.hits.total() <= 101 + killed  # one page at most is alone with a child
+
+
+# ── logs ────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_what_a_child_logs_is_logged_here(db: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with serve({"/": "x"}) as site:
+        await run(Talkative, site.url, db, robots=False)
+    said = [(record.name, record.getMessage()) for record in caplog.records]
+    assert ("somebody", "plain words") in said
+    assert any(name == "crawler.spider" and "path=/" in text for name, text in said)
+    assert not any("never heard" in text for _, text in said)
+
+
+# ── spiders that cannot be there ────────────────────────────────────────────────────────────
+
+
+async def test_a_spider_that_others_cannot_import_is_refused_before_a_file_is_made(
+    db: Path,
+) -> None:
+    class Local(Walker):
+        pass
+
+    made = type("Made", (Walker,), {})
+    for spider in (Local, made):
+        with pytest.raises(UsageError, match="define it at the top of a module"):
+            Crawl(spider, db=db, overrides={"processes": 2})
+    assert not db.exists()
+    Crawl(Local, db=db)
+
+
+@pytest.mark.parametrize("processes", ["0", "-1", "x", "1000", "1.5"])
+def test_an_impossible_number_of_processes_is_one_line(db: Path, processes: str) -> None:
+    with pytest.raises(UsageError, match="setting 'processes' in the arguments"):
+        Crawl(Walker, db=db, overrides={"processes": processes})
