@@ -5,7 +5,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness bench-processes clean
+.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness bench-processes bench-flat bench-start bench-idle clean
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -53,6 +53,15 @@ bench-fairness: $(READY)  ## a thousand hosts beside a huge and a slow one
 
 bench-processes: $(READY)  ## callbacks in one, two and three processes
 	$(BIN)/python benchmarks/processes.py
+
+bench-flat: $(READY)  ## pages per second and memory, from ten thousand to a million URLs known
+	$(BIN)/python benchmarks/flat.py
+
+bench-start: $(READY)  ## from typing the command to the first request on the wire
+	$(BIN)/python benchmarks/start.py
+
+bench-idle: $(READY)  ## what a crawl costs while every host rests
+	$(BIN)/python benchmarks/idle.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
