@@ -152,8 +152,12 @@ class Bench:
         command = [sys.executable, "-m", "crawler", "run", str(self._spider), "--db", str(db)]
         for setting in settings:
             command += ["--set", setting]
+        # With byte code kept, as anybody has it who did not switch that off.
         process = subprocess.Popen(
-            [*command, "--json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [*command, "--json"],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"},
         )
         try:
             yield process

@@ -576,6 +576,21 @@ async def test_a_large_file_is_checked_only_after_a_crash_that_may_have_harmed_i
     assert any("quick_check" in statement for statement in seen) == is_checked
 
 
+async def test_the_last_account_of_a_run_gives_the_cache_back(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        assert store._thread is not None
+
+        def cache(connection: sqlite3.Connection) -> int:
+            (size,) = connection.execute("PRAGMA cache_size").fetchone()
+            return int(size)
+
+        before = await store._thread.run(cache)
+        await store.report(run)
+        # Less memory is a number nearer to zero: negative ones are in KiB.
+        assert before * 4 < await store._thread.run(cache) < 0
+
+
 async def test_the_log_is_bounded_however_much_is_committed(path: Path) -> None:
     log = path.with_name(path.name + "-wal")
     async with SqliteStore(path) as store:
