@@ -88,7 +88,7 @@ def run(
         config=config_for(name),
         overrides=overrides,
     )
-    beginning = _earlier(crawl.path, crawl.spider_class.name)
+    beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
     outcome = run_loop(drive(crawl, options, beginning=beginning))
     summary = outcome.summary
     if out is not None:  # first of all: whoever reads our output may have gone
@@ -116,7 +116,7 @@ def status_of(outcome: Outcome) -> int:
     return 1 if outcome.summary.all_starts_failed else 0
 
 
-def _earlier(path: Path, spider: str) -> str:
+def _earlier(path: Path, spider: str, *, fresh: bool) -> str:
     """Return what to say when the spider's last run in the file is followed by a new one."""
     if not path.is_file():
         return ""
@@ -126,11 +126,14 @@ def _earlier(path: Path, spider: str) -> str:
             (finish,) = connection.execute(
                 "SELECT finish FROM crawl_run WHERE id = ?", (number,)
             ).fetchone()
-            left = 0 if finish == "finished" else queued(connection, number)
+            if finish == "finished":
+                return f"run {number} of {spider} is finished: starting a new run"
+            if not fresh:
+                return ""  # it goes on
+            left = queued(connection, number)
     except StoreError:
         return ""  # whatever it is, the run itself will meet it and say so
-    was = "is finished" if finish == "finished" else f"is left with {left:,} queued"
-    return f"run {number} of {spider} {was}: starting a new run"
+    return f"run {number} of {spider} is left with {left:,} queued: starting a new run"
 
 
 def _exported(summary: Summary, out: Path) -> str:
