@@ -5,7 +5,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: demo test lint soak format bench-story bench-adaptive bench-fairness bench-processes bench-flat bench-start bench-idle clean
+.PHONY: demo test lint soak format clean
+.PHONY: bench bench-micro bench-story bench-adaptive bench-fairness bench-processes
+.PHONY: bench-flat bench-start bench-idle
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -36,6 +38,18 @@ soak: $(READY)  ## a thousand kills
 format: $(READY)  ## rewrite the code in the house style
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# SITES and CONTESTANTS (names with commas between), ROUNDS; FULL=1: every site, into the README.
+bench: $(READY)  ## the crawler beside a bare loop, Scrapy and Crawlee, on sites of documentation
+	$(BIN)/python -m benchmarks.compare $(if $(SITES),--sites $(SITES)) \
+		$(if $(CONTESTANTS),--contestants $(CONTESTANTS)) $(if $(ROUNDS),--rounds $(ROUNDS)) \
+		$(if $(FULL),--full --readme)
+
+# ARGUMENTS="--benchmark-autosave", and after a change ARGUMENTS="--benchmark-compare".
+bench-micro: $(READY)  ## what each step of a page costs
+	$(BIN)/python -m pytest -o addopts=--import-mode=importlib -q --benchmark-sort=fullname \
+		--benchmark-columns=median,iqr,rounds $(ARGUMENTS) \
+		benchmarks/micro
 
 bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
 	@if command -v uv >/dev/null 2>&1; then \

@@ -79,22 +79,13 @@ async def run_callback(
     seconds in all, yields more than `most`, or calls `sys.exit`; and whatever it raises itself.
     When cancelled, so is the callback.
     """
-    taken = 0
-
-    def count(output: Any) -> None:
-        nonlocal taken
-        taken += 1
-        if taken > most:
-            raise CallbackError("too_many_results", f"the callback yields more than {most:,}")
-        take(output)
-
     if inspect.isawaitable(result) or isinstance(result, AsyncIterator):
-        await _bounded(_take_async(result, count), timeout)
+        await _bounded(_take_async(result, take, most), timeout)
     else:
-        await _take_plain(result, count, timeout)
+        await _take_plain(result, take, timeout, most)
 
 
-async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) -> None:
+async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float, most: int) -> None:
     """Walk a plain iterable; the clock is looked at only after each of its results."""
     if result is None or isinstance(result, Request | BaseModel | dict):
         take(result)
@@ -102,7 +93,11 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) 
     clock = asyncio.get_running_loop().time
     resumed = clock()
     deadline = resumed + timeout
+    left = most
     for output in result:
+        left -= 1
+        if left < 0:
+            raise _too_many(most)
         take(output)
         now = clock()
         if now > deadline:
@@ -112,19 +107,27 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float) 
             resumed = clock()
 
 
-async def _take_async(result: Any, take: Callable[[Any], None]) -> None:
+async def _take_async(result: Any, take: Callable[[Any], None], most: int) -> None:
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterator):
         clock = asyncio.get_running_loop().time
         resumed = clock()
+        left = most
         async for output in result:
+            left -= 1
+            if left < 0:
+                raise _too_many(most)
             take(output)
             if clock() - resumed > _TURN:
                 await asyncio.sleep(0)  # an async generator need not ever wait for anything
                 resumed = clock()
     else:
-        await _take_plain(result, take, float("inf"))
+        await _take_plain(result, take, float("inf"), most)
+
+
+def _too_many(most: int) -> CallbackError:
+    return CallbackError("too_many_results", f"the callback yields more than {most:,}")
 
 
 async def _bounded(work: Awaitable[None], timeout: float) -> None:

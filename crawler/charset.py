@@ -80,9 +80,11 @@ def charset_of(body: bytes, content_type: str | None) -> str:
     return charset or _declared(body[:META_WINDOW], kind) or "utf-8"
 
 
-def decode_text(body: bytes, content_type: str | None) -> str:
-    """Return a body as text without its byte order mark; invalid bytes become U+FFFD."""
-    codec = charset_of(body, content_type)
+def decode_text(body: bytes, codec: str) -> str:
+    """Return a body as text without its byte order mark; invalid bytes become U+FFFD.
+
+    `codec` is what `charset_of` says of it.
+    """
     if codec.startswith("utf-"):
         text = str(body, codec, "replace")
         return text[1:] if text.startswith("\ufeff") else text

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from itertools import count
 from pathlib import Path
 from socket import socketpair
@@ -78,11 +79,14 @@ class Child:
             )
         child = cls(process, asked)
         try:
-            send_first(ours, (Say.START, *start))
+            with suppress(OSError):  # it has died already, as will be seen
+                send_first(ours, (Say.START, *start))
             await child._channel.open(ours)
             await child._logs.open(our_logs)
         except BaseException:
             child.end()
+            ours.close()
+            our_logs.close()
             raise
         return child
 
@@ -99,7 +103,7 @@ class Child:
     @property
     def claim(self) -> tuple[bool, int]:
         """What is compared when a page is given away: the lowest gets it."""
-        return self._silent > 0, len(self._pages)
+        return self._silent > 0 or self._gone.is_set(), len(self._pages)
 
     async def arrive(self) -> ChildLost | None:
         """Wait until the child has loaded the spider; return how it was lost over that, if it was.

@@ -17,19 +17,17 @@
 The text of an error is one line that says what is wrong and what to do.
 """
 
-from typing import Any
-
 
 class CrawlerError(Exception):
     """The root of everything the crawler raises on purpose."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         """Let pickle make the error anew from what it holds, whatever its constructor takes."""
         return _made_anew, (type(self), self.args, self.__dict__)
 
 
 def _made_anew(
-    kind: type[CrawlerError], arguments: tuple[Any, ...], values: dict[str, Any]
+    kind: type[CrawlerError], arguments: tuple[object, ...], values: dict[str, object]
 ) -> CrawlerError:
     error = kind.__new__(kind, *arguments)
     error.__dict__.update(values)

@@ -42,10 +42,11 @@ class Harvest:
         """
         self._position += 1
         if isinstance(output, Request):
-            nofollow = self._nofollow or output.nofollow
-            record = self._discovery.record(output, self._row, self._position, nofollow=nofollow)
-            if record is not None:
-                self._found(record)
+            if not self._discovery.has(output):
+                nofollow = self._nofollow or output.nofollow
+                self._found(
+                    self._discovery.record(output, self._row, self._position, nofollow=nofollow)
+                )
         elif isinstance(output, BaseModel | dict):
             try:
                 self.items.append(row_of(output, self._url))

@@ -26,8 +26,8 @@ _AROUND = "".join(map(chr, range(0x21)))
 # Reasons that another link to the same page may lift.
 _FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
 
-# Which attribute of an element holds the page it leads to.
-_LINKING = {"a": "href", "area": "href", "link": "href"}
+# The elements whose `href` leads to a page.
+_LINKING = frozenset({"a", "area", "link"})
 
 
 def href_of(link: Any) -> str:
@@ -48,10 +48,19 @@ def href_of(link: Any) -> str:
 
 
 def hrefs(links: Iterable[Any]) -> Iterator[str]:
-    """Yield the url text of each link that has one; other elements are passed over."""
+    """Yield the url text of each link that has one; other elements are passed over.
+
+    Lexbor's own nodes are links too.
+    """
     for link in links:
-        href = link.strip(_AROUND) if isinstance(link, str) else _href(link)
-        if href is not None:
+        # Most links by far; whatever else a link may be is for `_href`.
+        if type(link) is LexborNode:
+            href = link.attrs.get("href") if link.tag in _LINKING else None
+            if href is not None:
+                yield href.strip(_AROUND)
+        elif isinstance(link, str):
+            yield link.strip(_AROUND)
+        elif (href := _href(link)) is not None:
             yield href
 
 
@@ -72,8 +81,7 @@ def _href(link: Any) -> str | None:
     if isinstance(root, str):  # a selected attribute or text
         return root.strip(_AROUND)
     if isinstance(root, LexborNode):
-        name = _LINKING.get(root.tag or "")
-        value = root.attrs.get(name) if name else None
+        value = root.attrs.get("href") if root.tag in _LINKING else None
         return value.strip(_AROUND) if value is not None else None
     if isinstance(link, Selector) or hasattr(link, "attrib"):  # parsel's, from xpath()
         value = link.attrib.get("href")
@@ -106,6 +114,7 @@ class Discovery:
         self._is_trap = Traps(date.today().year).catch if settings.traps else None
         # How pages are told apart, and by which url they are fetched.
         self.identify = Identifier(cleaner(settings.strip_params, sessions=settings.traps))
+        self._known = self.identify.known
         # The same for start requests, whose session the user may have meant.
         self.identify_start = Identifier(cleaner(settings.strip_params, sessions=False))
         self._stored: set[int] = set()
@@ -115,10 +124,20 @@ class Discovery:
         self.scope = scope
         self._stored.clear()  # what was offsite may not be any more
 
+    def has(self, request: Request) -> bool:
+        """Tell whether the store is known to have a request, and need not be given it again."""
+        identity = self._known.get(request.url)
+        return (
+            identity is not None
+            and identity[2] in self._stored
+            and request.method == "GET"
+            and not (request.dont_filter or request.body)
+        )
+
     def record(
         self, request: Request, parent: QueuedRequest, position: int, *, nofollow: bool = False
-    ) -> NewRequest | None:
-        """Return the row for a request, skipped if it is off limits; None if the store has it.
+    ) -> NewRequest:
+        """Return the row for a request, skipped if it is off limits.
 
         `position` is its place among what the page yielded; `nofollow` says that the page, or
         the link, asks not to be followed. Raises `ValueError` when its payload cannot be kept
@@ -135,9 +154,7 @@ class Discovery:
                 ) from error
             found = fingerprint(request.method, shown)
             return NewRequest(found, shown, "", depth=depth, state="skipped", reason="invalid_url")
-        url, host, plain = identity
-        if plain in self._stored and request.method == "GET" and not request.dont_filter:
-            return None
+        url, host, _ = identity
         record = to_record(
             request, depth=depth, position=position, parent=parent.fingerprint, identity=identity
         )

@@ -64,6 +64,23 @@ def select(query: Query, node: LexborNode, whole: bool) -> list[LexborNode | str
     return _in_document_order(top, wanted)
 
 
+def first(query: Query, node: LexborNode, whole: bool) -> LexborNode | str | None:
+    """What `select` names first, None when it finds nothing; mostly without looking further."""
+    if query.native and not query.union and (whole or not query.relative):
+        found = node.css_first(query.css)
+        wanted = query.branches[0].wanted
+        if found is None or wanted is None:
+            return found
+        if wanted != TEXT:
+            value = found.attrs.sget(wanted, None)
+        else:
+            child = found.first_child  # before another one, an element may have the first text
+            value = child.text_content if child is not None else None
+        if value is not None:
+            return value
+    return next(iter(select(query, node, whole)), None)
+
+
 def _values(found: list[LexborNode], wanted: str | None) -> list[LexborNode | str]:
     if wanted is None:
         return [*found]

@@ -24,6 +24,7 @@ from crawler.response import Response
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.traps import content_of
+from crawler.trial import TRIAL
 from storage.records import NewRequest, QueuedRequest, Visit
 
 log = get_logger("crawler.parsing")
@@ -32,6 +33,8 @@ log = get_logger("crawler.parsing")
 # one take up to 20 times its size.
 _LARGE_PAGE = 1 << 19
 _LARGE_AT_ONCE = 1
+# Pages of more bytes are parsed on another thread: for fewer, to send them there takes as long.
+_AHEAD = 16_384
 
 
 class Parser(Protocol):
@@ -66,6 +69,7 @@ class OwnParser:
         self._discovery = discovery
         self._settings = settings
         self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
+        self._selects: dict[str | None, bool] = {}  # which callbacks had use for a tree
 
     async def parse(self, outcome: Response | Failure, row: QueuedRequest, visit: Visit) -> None:
         """See `Parser`."""
@@ -92,7 +96,7 @@ class OwnParser:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        pass
+        TRIAL.end()
 
     async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
         request = response.request
@@ -105,8 +109,11 @@ class OwnParser:
         is_large = len(response.body) > _LARGE_PAGE and response.is_markup
         async with self._large_pages if is_large else nullcontext():
             started = time.perf_counter()
+            if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
+                await response.parse_ahead()
             await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
             request.phases.parse = time.perf_counter() - started
+            self._selects[request.callback] = "tree" in vars(response)
         visit.state, visit.reason = "done", None
         visit.canonical_url = canonical_of(response)
         if self._settings.traps and not request.dont_filter:

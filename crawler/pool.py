@@ -113,15 +113,23 @@ class Pool:
         trace: TracebackType | None,
     ) -> None:
         self._closed = True
+        try:
+            if kind is None:
+                await self._dismiss()
+        finally:
+            fetches = list(self._fetches.values())
+            for task in (*self._tasks, *fetches):
+                task.cancel()
+            await asyncio.gather(*fetches, return_exceptions=True)
+            await self._keepers.__aexit__(kind, error, trace)
+
+    async def _dismiss(self) -> None:
+        """Let the children end by themselves, and wait for that a while."""
         leaving = {**self._crew.children, **self._ward.children}
-        if kind is None:
-            for child in leaving:
-                child.dismiss()
-            if tasks := [task for task in leaving.values() if task is not None]:
-                await asyncio.wait(tasks, timeout=_TO_LEAVE)
-        for task in (*self._tasks, *self._fetches.values()):
-            task.cancel()
-        await self._keepers.__aexit__(kind, error, trace)
+        for child in leaving:
+            child.dismiss()
+        if tasks := [task for task in leaving.values() if task is not None]:
+            await asyncio.wait(tasks, timeout=_TO_LEAVE)
 
     # ── pages ───────────────────────────────────────────────────────────────────────────
 
@@ -218,7 +226,7 @@ class Pool:
     # ── what callbacks fetch ────────────────────────────────────────────────────────────
 
     def _asked(self, child: Child, message: Message) -> None:
-        if message[0] == Say.FETCH:
+        if message[0] == Say.FETCH and not self._closed:
             _, number, asked = message
             task = asyncio.create_task(self._answer(child, number, asked), name="fetch")
             self._fetches[child, number] = task

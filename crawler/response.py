@@ -2,6 +2,7 @@
 
 import json
 import re
+from codecs import BOM_UTF8
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import Any
@@ -10,11 +11,12 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
+from crawler.errors import ParseBudgetError
 from crawler.links import href_of, hrefs, is_nofollow
-from crawler.markup import parse
+from crawler.markup import parse, parse_aside
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
-from crawler.url import canonical, join
+from crawler.url import Links, join
 
 _MARKUP = ("html", "xml")
 # How files begin that are no markup, whatever their Content-Type says (as in the MIME Sniffing
@@ -43,6 +45,9 @@ class Response:
 
     # Whether `rel=nofollow` of links counts: the setting `robots_meta`.
     heeds_nofollow = False
+    # What came of parsing ahead.
+    _spare: LexborHTMLParser | None = None
+    _refusal: ParseBudgetError | None = None
 
     def __init__(
         self,
@@ -96,7 +101,7 @@ class Response:
         """The media type in lower case, without its parameters; empty when none was sent."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
-    @property
+    @cached_property
     def encoding(self) -> str:
         """The character encoding by which `text` is decoded."""
         return charset_of(self.body, self.headers.get("Content-Type"))
@@ -104,7 +109,7 @@ class Response:
     @cached_property
     def text(self) -> str:
         """The body as text; bytes that are invalid in its encoding become U+FFFD."""
-        return decode_text(self.body, self.headers.get("Content-Type"))
+        return decode_text(self.body, self.encoding)
 
     def json(self) -> Any:
         """Return the body read as JSON; raises `ValueError` when it is not."""
@@ -137,7 +142,28 @@ class Response:
 
         Raises `ParseBudgetError` for a page that would cost too much to parse.
         """
-        return parse(self.text if self.is_markup else "")
+        if self._refusal is not None:
+            raise self._refusal
+        tree, self._spare = self._spare, None
+        if tree is not None:
+            return tree
+        return parse(self._page) if self.is_markup else parse("")
+
+    async def parse_ahead(self) -> None:
+        """Parse on another thread what `tree` is then to return, or to raise, without a wait.
+
+        To be called once at most, and before `tree`.
+        """
+        if self.is_markup:
+            try:
+                self._spare = await parse_aside(self._page)
+            except ParseBudgetError as error:
+                self._refusal = error
+
+    @property
+    def _page(self) -> str | bytes:
+        """What is parsed: the text, or as good, the bytes that need not be decoded for that."""
+        return self.body.removeprefix(BOM_UTF8) if self.encoding == "utf-8" else self.text
 
     @cached_property
     def selector(self) -> Selector:
@@ -211,11 +237,12 @@ class Response:
         if len(given) != 1:
             raise ValueError("follow_all takes one of: links, css=, xpath=")
         followed: set[str] | None = None
-        found: Iterable[str | Selector]
+        found: Iterable[Any]
         if xpath is not None:
             found = self.xpath(xpath)
         elif css is not None or isinstance(links, str):
-            found = self.css(css if css is not None else str(links))
+            query = css if css is not None else str(links)
+            found = self.selector.nodes(query) if self.is_markup else ()
         else:
             assert links is not None
             found = links
@@ -224,17 +251,22 @@ class Response:
             allowed = hrefs(link for link in found if not is_nofollow(link))
             followed = {href.partition("#")[0] for href in allowed}
         # Most links of a page are there several times, or differ only in their fragment.
-        pages = dict.fromkeys(href.partition("#")[0] for href in hrefs(found))
+        pages = dict.fromkeys([href.partition("#")[0] for href in dict.fromkeys(hrefs(found))])
         for page in pages:
             # White space before a fragment is part of the url; at its end it would not be.
             whole = f"{page}#" if page[-1:].isspace() else page
             request = Request(self._absolute(whole), callback, **arguments)
-            request.nofollow = followed is not None and page not in followed
+            if followed is not None:
+                request.nofollow = page not in followed
             yield request
+
+    @cached_property
+    def _links(self) -> Links:
+        return Links(self.base_url)
 
     def _absolute(self, href: str) -> str:
         try:
-            return canonical(href, self.base_url)
+            return self._links.to(href)
         except ValueError:
             # Not a url at all. It goes on as it is, and is skipped with its reason, so that
             # one broken link does not cost the page.

@@ -113,7 +113,7 @@ class Settings(BaseSettings):
     parse_budget: float = Field(
         1.0,
         gt=0,
-        description="What a page may cost to parse: about a second, or 400,000 elements, each.",
+        description="What a page may cost to parse: a second of CPU, and 128 MiB, for each.",
     )
     callback_timeout: float = Field(
         300.0, gt=0, description="Seconds for a callback; a page that takes longer fails."

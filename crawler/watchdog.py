@@ -42,8 +42,8 @@ class Watchdog:
     be interrupted from outside, but its author can be told where it is.
     """
 
-    def __init__(self, patience: float = PATIENCE) -> None:
-        self._patience = patience
+    def __init__(self, patience: float | None = None) -> None:
+        self._patience = PATIENCE if patience is None else patience
         self._beats = 0
         self._stopped = threading.Event()
         self._beating: asyncio.TimerHandle | None = None

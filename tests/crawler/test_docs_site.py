@@ -86,12 +86,15 @@ def answer(file: Path, _request: object) -> tuple[int, dict[str, str], bytes]:
     return 200, {"Content-Type": kind}, file.read_bytes()
 
 
-async def test_every_page_that_links_lead_to_is_visited_exactly_once(documentation, db, rows):
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_every_page_that_links_lead_to_is_visited_exactly_once(
+    documentation, db, rows, processes
+):
     files = files_of(documentation)
     there, missing = walk(files)
     assert len(there) > 300
     async with serve({path: partial(answer, file) for path, file in files.items()}) as site:
-        result = await crawler.run(Docs, db=db, arguments={"url": site.url})
+        result = await crawler.run(Docs, db=db, arguments={"url": site.url}, processes=processes)
         hits = dict(site.hits)
 
     def paths(state: str) -> set[str]:

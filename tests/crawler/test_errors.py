@@ -7,7 +7,14 @@ import re
 import pytest
 
 from crawler import errors
-from crawler.errors import CrawlerError, DropRequest, FetchError, InvalidUrl, RetryLater
+from crawler.errors import (
+    CrawlerError,
+    DropRequest,
+    FetchError,
+    InvalidUrl,
+    KnownPage,
+    RetryLater,
+)
 from crawler.request import Request, to_record
 from storage import errors as storage_errors
 from storage.errors import RunMismatch, StoreError
@@ -92,7 +99,28 @@ def test_a_dropped_request_carries_its_reason() -> None:
     assert DropRequest("robots").reason == "robots"
 
 
-@pytest.mark.parametrize("error", [StoreError("x"), RunMismatch("y"), DropRequest("robots")])
+class OddError(FetchError):
+    """A user's own, whose constructor takes something else."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__("odd", f"number {number}", retryable=True)
+        self.number = number
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        StoreError("x"),
+        RunMismatch("y"),
+        DropRequest("robots"),
+        FetchError("timeout", "in 60 s", retryable=True, after=3.0, unreachable=True),
+        RetryLater(2.5, "http_503", status=503),
+        KnownPage("http://a.example/"),
+        InvalidUrl("no url"),
+        OddError(3),
+    ],
+)
 def test_what_crosses_processes_can_be_pickled(error: Exception) -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert (type(copy), str(copy)) == (type(error), str(error))
+    assert vars(copy) == vars(error)

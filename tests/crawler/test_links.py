@@ -60,9 +60,9 @@ def test_long_urls_are_not_remembered_by_the_thousand():
     found = discovery(max_url_length=None)
     for number in range(100):
         row(f"http://a.example/{number}/" + "x" * 5000, found)
-    assert found.identify.known.cache_info().currsize == 0
+    assert len(found.identify.known) == 0
     row("http://a.example/x", found)
-    assert found.identify.known.cache_info().currsize == 1
+    assert len(found.identify.known) == 1
 
 
 # ── one page, however it is linked ──────────────────────────────────────────────────────────
@@ -98,18 +98,32 @@ def test_a_url_of_another_scheme_is_left_alone():
 
 def test_what_the_store_has_is_not_sent_again():
     found = discovery()
+    page = Request("http://a.example/x")
+    assert not found.has(page)
+    found.stored(lasting([row(page.url, found)]))
+    assert found.has(page)
+    row("http://a.example/x#part", found)
+    assert found.has(Request("http://a.example/x#part"))
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"dont_filter": True}, {"method": "POST"}, {"body": b"x"}, {"form": {"a": 1}}]
+)
+def test_what_is_not_the_page_itself_is_always_sent(arguments):
+    found = discovery()
     found.stored(lasting([row("http://a.example/x", found)]))
-    assert row("http://a.example/x#part", found) is None
-    assert row("http://a.example/x", found, dont_filter=True) is not None
+    assert not found.has(Request("http://a.example/x", **arguments))
 
 
 def test_what_another_link_may_lift_is_sent_again():
     found = discovery()
+    page = Request("http://a.example/x")
     for nofollow in (True, False):
-        record = found.record(Request("http://a.example/x"), HOME, 1, nofollow=nofollow)
+        assert not found.has(page)
+        record = found.record(page, HOME, 1, nofollow=nofollow)
         assert (record.reason == "nofollow") is nofollow
         found.stored(lasting([record]))
-    assert row("http://a.example/x", found) is None
+    assert found.has(page)
 
 
 def test_only_what_the_standard_takes_for_white_space_is_cut_from_a_link():

@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,8 @@ import pytest
 import crawler
 from crawler import Crawl, Spider, UsageError
 from crawler.selftest.victim import Victim
+from storage.records import Committed, Run, Visit
+from storage.sqlite import SqliteStore
 from tests.child import sitecustomize
 from tests.crawler.elsewhere import (
     Asking,
@@ -167,6 +169,30 @@ async def test_what_a_middleware_leaves_that_cannot_be_sent_costs_its_page(
         await run(Unsent, site.url, db, robots=False)
     assert rows("SELECT path FROM page ORDER BY path") == ["/", "/2"]
     assert rows("SELECT reason FROM crawl_request WHERE state = 'failed'") == ["middleware_error"]
+
+
+class Counting(SqliteStore):
+    """A store that counts the requests that pages send to it."""
+
+    sent = 0
+
+    async def commit(self, run: Run, visits: Sequence[Visit], *rest: Any) -> Committed:
+        Counting.sent += sum(len(visit.requests) for visit in visits)
+        return await super().commit(run, visits, *rest)
+
+
+async def test_links_that_every_page_has_go_to_the_store_once(
+    db: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Counting, "sent", 0)
+    paths = [f"/{n}" for n in range(40)]
+    async with serve({"/": link(*paths)} | dict.fromkeys(paths, link(*paths))) as site:
+        # One page at a time: its child knows by then what the ones before it have brought.
+        settings = {"processes": 2, "concurrency": 1, "robots": False}
+        await Crawl(
+            Walker, db=db, arguments={"url": site.url}, overrides=settings, store=Counting
+        ).run()
+    assert Counting.sent == len(paths)
 
 
 # ── callbacks that fetch ────────────────────────────────────────────────────────────────────

@@ -423,7 +423,7 @@ def _block(caplog: pytest.LogCaptureFixture) -> None:
 async def test_a_callback_that_blocks_the_loop_is_named_in_the_log(
     db: Path, rows: Rows, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("crawler.engine._BLOCKED_AFTER", 0.05)
+    monkeypatch.setattr("crawler.watchdog.PATIENCE", 0.05)
 
     class Blocks(Good):
         def bad(self, response: Response) -> Any:

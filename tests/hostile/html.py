@@ -89,8 +89,8 @@ CASES = (
     _costly("html: nested groups in svg", "<svg>" + "<g>" * 100_000),
     _costly("html: html in svg in html", "<svg><foreignObject><div>" * 20_000),
     _costly("html: nested mathml", "<math><mi>" * 50_000),
-    _costly("html: nested templates", "<template>" * 100_000),
-    _costly("html: end tags far from what they end", "<div>" * 9_000 + "</x>" * 100_000),
+    _harmless("html: nested templates", "<template>" * 100_000),
+    _harmless("html: end tags far from what they end", "<div>" * 9_000 + "</x>" * 100_000),
     _costly("html: elements that svg alone nests", "<svg>" + "<wbr>" * 100_000),
     _costly("html: divs in an svg style", "<svg><style>" + "<g>" * 100_000),
     _harmless("html: nested as deep as is cheap", "<div>" * 5_000),
@@ -117,7 +117,7 @@ CASES = (
     _harmless("html: text moved out of a table", "<table>" + "x<tr>" * 10_000),
     # ── many ────────────────────────────────────────────────────────────────────────────────
     _costly("html: 100,000 attributes of one tag", f"<div {_numbered('a# ', 100_000)}>"),
-    _costly("html: 100,000 attributes of an end tag", f"</div {_numbered('a#=1 ', 100_000)}>"),
+    _harmless("html: 100,000 attributes of an end tag", f"</div {_numbered('a#=1 ', 100_000)}>"),
     _costly("html: attributes behind quoted ends", "<i " + _numbered('a#=">" b#=1 ', 30_000) + ">"),
     _costly("html: attributes of <html>, tag by tag", _numbered("<html a#>", 30_000)),
     _costly("html: 100,000 different names of tags", _numbered("<x#></x#>", 100_000)),
@@ -156,9 +156,9 @@ CASES = (
     ),
     Case(
         "html: a budget for smaller pages",
-        answer("<br>" * 25_000),
+        answer("<div>" * 21_000),
         _TOO_COSTLY,
-        settings={"parse_budget": 0.05},
+        settings={"parse_budget": 0.01},
     ),
     Case(
         "html: a costly page that is no html",

@@ -1,9 +1,13 @@
 """The headline, proved in small: kills lose nothing and double nothing, and the proof can fail."""
 
+from collections import Counter
+from pathlib import Path
+
 import pytest
 
 from crawler.selftest.proof import Round, prove
 from storage.sqlite import SqliteStore
+from tests.child import sitecustomize
 from tests.crawler.selftest.broken import DoneBeforeItems, ItemsApart, LinksAfterDone
 
 
@@ -14,6 +18,17 @@ def _told(rounds: list[Round]) -> str:
 def test_forty_kills_lose_nothing_and_double_nothing() -> None:
     rounds = prove(40, 150, seed=1)
     assert sum(done.kills.total() for done in rounds) >= 40
+    assert all(done.verdict.right for done in rounds), _told(rounds)
+
+
+def test_kills_of_crawls_with_children_and_of_children_do_no_harm_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(sitecustomize.__file__).parent))
+    rounds = prove(20, 300, seed=11, processes=2)
+    kills: Counter[str] = sum((done.kills for done in rounds), Counter())
+    assert kills["child"]
+    assert kills.total() > kills["child"]
     assert all(done.verdict.right for done in rounds), _told(rounds)
 
 

@@ -1,0 +1,132 @@
+"""A parse on trial: in a process of its own, which it may cost its life.
+
+    python -P trial.py      the process: answers each text that comes with one byte
+
+Nothing can stop lexbor once it runs, and it can be made to take hours, or all the memory there is.
+So a text that may be such is parsed in a child first, which the kernel ends when it has used up
+its seconds or its memory. What the child survives, the same parser survives here.
+"""
+
+import atexit
+import resource
+import signal
+import struct
+import subprocess
+import sys
+import threading
+from contextlib import suppress
+from typing import IO
+
+from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, SelectolaxError
+
+# With which a page is parsed, on trial and in earnest: nobody listens to events.
+OPTIONS = LexborDocumentOptions.WO_EVENTS
+# The largest page of the JDK's manual, 6 MB with 207,000 tags, takes 67 MiB; 128 are for 700,000 of
+# the shortest tags there are.
+MEMORY = 128 << 20  # bytes, for each second
+_HEADER = struct.Struct("!dQ")  # seconds of CPU, bytes of text
+# A selector that looks at all that is above every element, and finds nothing: what a page with
+# elements nested by the thousand makes of the spider's own.
+_DEEP = "crawler-none *"
+# How a child ends that took too much time, or whose parser broke.
+_ITS_OWN_DOING = frozenset({signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT})
+_TRIES = 2
+
+
+class Trial:
+    """The child, started when first asked for. Any thread may ask; they take turns."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def survives(self, text: bytes, seconds: float) -> bool:
+        """Return whether parsing a text (UTF-8) takes no more than these seconds of CPU.
+
+        It blocks for about as long.
+        """
+        with self._lock:
+            for _ in range(_TRIES):  # somebody may have killed the child for other reasons
+                verdict = self._ask(text, seconds)
+                if verdict is not None:
+                    return verdict
+        return False
+
+    def end(self) -> None:
+        """End the child, if there is one; the next question starts another."""
+        with self._lock:
+            self._end()
+
+    def _ask(self, text: bytes, seconds: float) -> bool | None:
+        """Return the child's verdict, None when it was killed by somebody else."""
+        child = self._child = self._child or _started()
+        assert child.stdin is not None
+        assert child.stdout is not None
+        with suppress(BrokenPipeError):
+            child.stdin.write(_HEADER.pack(seconds, len(text)))
+            child.stdin.write(text)
+            child.stdin.flush()
+        if answer := child.stdout.read(1):
+            return answer == b"y"
+        return False if -self._end() in _ITS_OWN_DOING else None
+
+    def _end(self) -> int:
+        child, self._child = self._child, None
+        if child is None:
+            return 0
+        assert child.stdin is not None
+        with suppress(BrokenPipeError), child:
+            child.stdin.close()  # the child ends when nothing more can come
+        return child.wait()
+
+
+def _started() -> "subprocess.Popen[bytes]":
+    # In a session of its own: what the terminal's keys end is us, and we end it.
+    return subprocess.Popen(  # noqa: S603 - our own interpreter and file
+        [sys.executable, "-P", __file__],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+
+
+TRIAL = Trial()
+atexit.register(TRIAL.end)
+
+
+# ── in the child ────────────────────────────────────────────────────────────────────────────
+
+
+def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    while header := asked.read(_HEADER.size):
+        seconds, size = _HEADER.unpack(header)
+        text = asked.read(size)
+        resource.setrlimit(resource.RLIMIT_AS, (_used() + int(MEMORY * seconds), most))
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        verdict = _parses(text)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        answers.write(b"y" if verdict else b"n")
+        answers.flush()
+
+
+def _parses(text: bytes) -> bool:
+    try:
+        tree = LexborHTMLParser(text, options=OPTIONS)
+        tree.css(_DEEP)
+    except (MemoryError, SelectolaxError):
+        return False
+    return True
+
+
+def _used() -> int:
+    """Return the bytes of address space that are in use."""
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[0]) * resource.getpagesize()
+
+
+if __name__ == "__main__":
+    _serve(sys.stdin.buffer, sys.stdout.buffer)
