@@ -7,6 +7,7 @@ READY := .venv/.ready
 
 .PHONY: demo test lint soak format clean
 .PHONY: bench bench-micro bench-story bench-adaptive bench-fairness bench-processes
+.PHONY: bench-flat bench-start bench-idle
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -66,6 +67,15 @@ bench-fairness: $(READY)  ## a thousand hosts beside a huge and a slow one
 
 bench-processes: $(READY)  ## callbacks in one, two and three processes
 	$(BIN)/python benchmarks/processes.py
+
+bench-flat: $(READY)  ## pages per second and memory, from ten thousand to a million URLs known
+	$(BIN)/python benchmarks/flat.py
+
+bench-start: $(READY)  ## from typing the command to the first request on the wire
+	$(BIN)/python benchmarks/start.py
+
+bench-idle: $(READY)  ## what a crawl costs while every host rests
+	$(BIN)/python benchmarks/idle.py
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

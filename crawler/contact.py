@@ -36,10 +36,14 @@ class Courtesy:
 class Contact:
     """Holds a slot of one host at a time; `async with` gives the last one back.
 
-    `gate` is a host whose slot the scheduler has taken for us already, or None.
+    `gate` is a host whose slot the scheduler has taken for us already, or None, and `url` the
+    canonical one that it was taken for.
     """
 
-    def __init__(self, courtesy: Courtesy, gate: HostGate | None = None) -> None:
+    def __init__(
+        self, courtesy: Courtesy, gate: HostGate | None = None, url: str | None = None
+    ) -> None:
+        self.url = url
         self._house = courtesy
         self._gate = gate
         self._granted = gate is not None

@@ -51,17 +51,18 @@ class Door:
             return await self._fetch(request, contact)
 
     async def _fetch(self, request: Request, contact: Contact) -> Response:
-        try:
-            request.url, host, _ = identify(request.url)  # a middleware may have changed it
-        except InvalidUrl as error:
-            raise FetchError("invalid_url", str(error)) from error
-        if not host:
-            raise DropRequest("scheme")
+        if request.url != contact.url:  # a middleware has changed it, or nobody knows it yet
+            try:
+                request.url, host, _ = identify(request.url)
+            except InvalidUrl as error:
+                raise FetchError("invalid_url", str(error)) from error
+            if not host:
+                raise DropRequest("scheme")
         arrived = time.perf_counter()
         await contact.begin(request.url)
         async with _Slot(self._slots) as slot:
-            waited = time.perf_counter() - arrived
-            request.phases.queue = (request.phases.queue or 0.0) + waited
+            phases = request.phases
+            phases.queue = (phases.queue or 0.0) + time.perf_counter() - arrived
 
             async def hop(url: str, target: str) -> None:
                 contact.answered(None)
@@ -71,7 +72,7 @@ class Door:
                 await slot.take()
 
             try:
-                response = await self._fetcher.fetch(request, hop)
+                response = await self._fetcher.fetch(request, hop, url=request.url)
             except FetchError as error:
                 contact.failed(error)
                 raise

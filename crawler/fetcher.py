@@ -115,10 +115,13 @@ class Fetcher:
         request: Request,
         before_hop: HopPolicy | None = None,
         *,
+        url: str | None = None,
         first: int | None = None,
         max_redirects: int | None = None,
     ) -> Response:
         """Return the response to `request`, whatever its status, redirects followed.
+
+        `url` is the request's in canonical form, if the caller has that.
 
         With `first`, a body of more bytes than that is no failure: its first ones are returned,
         and the rest is not read. `max_redirects` stands in for the setting.
@@ -126,7 +129,7 @@ class Fetcher:
         Raises `FetchError` (with a reason) when no whole response could be had in time, and
         `DropRequest` when the guard or `before_hop` refuses a page.
         """
-        url = canonical(request.url)
+        url = canonical(request.url) if url is None else url
         method, body = request.method, request.body
         headers = dict(request.headers)
         general, plain = self._headers, False
@@ -135,12 +138,13 @@ class Fetcher:
         trail: list[str] = []
         most = self._settings.max_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
-        limit = self._throttle.gate(host_of(url)).timeout
+        gate = self._throttle.gate(host_of(url))
+        limit = gate.timeout
         try:
             async with asyncio.timeout(limit) as deadline:
                 while True:
-                    own = self._throttle.gate(host_of(url)).headers
-                    sent = {**general, **(_harmless(own) if plain else own), **headers}
+                    own = _harmless(gate.headers) if plain else gate.headers
+                    sent = {**general, **own, **headers}
                     response = await self._hop(request, method, url, sent, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
@@ -156,7 +160,7 @@ class Fetcher:
                     self._guard.check(target)  # first: it says more than "offsite"
                     if before_hop is not None:
                         await off_the_clock(deadline, before_hop(url, target))
-                    url = target
+                    url, gate = target, self._throttle.gate(host_of(target))
         except TimeoutError as error:
             raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
         response.redirects = tuple(trail)
@@ -176,6 +180,7 @@ class Fetcher:
         if self._session is None:
             raise RuntimeError("the fetcher is not entered")
         self._guard.approach(url)
+        phases = request.phases
         started = time.perf_counter()
         jar = self._cookies.jar_of(request)
         if jar is not None:
@@ -189,7 +194,7 @@ class Fetcher:
                 data=body,
                 allow_redirects=False,
             ) as answer:
-                request.phases.ttfb = time.perf_counter() - started
+                phases.ttfb = time.perf_counter() - started
                 if jar is not None and (lines := answer.headers.getall("Set-Cookie", ())):
                     self._cookies.receive(jar, url, lines)
                 if answer.status in _REDIRECTS and "Location" in answer.headers:
@@ -198,7 +203,7 @@ class Fetcher:
                     raise FetchError("bad_response", "a part of what was asked for", retryable=True)
                 else:
                     content = await self._bodies.read(answer, first, deadline)
-                request.phases.body = time.perf_counter() - started - request.phases.ttfb
+                phases.body = time.perf_counter() - started - phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):
                 raise  # the deadline's, told by `fetch`

@@ -20,11 +20,13 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from crawler.errors import DropRequest
-from crawler.url import BAD_PORTS, address_of, canonical
+from crawler.url import BAD_PORTS, address_of, canonical, origin_of
 
 # The host name and port that the running task connects to. aiohttp makes each connection in
 # the task that asked for it, or in tasks that this one starts, which inherit the context. The
 # default admits public addresses only.
+_REMEMBERED = 4096  # addresses and origins that were looked at
+
 _DESTINATION: ContextVar[tuple[str, int]] = ContextVar("destination", default=("", 0))
 
 # Networks whose addresses stand for an IPv4 address.
@@ -69,6 +71,7 @@ class Guard:
         self._anything = False
         self._named: set[tuple[str, int]] = set()
         self._hosts: set[str] = set()
+        self._checked: dict[str, tuple[str, int]] = {}
         for entry in allow_private:
             self._allow(entry)
 
@@ -114,7 +117,14 @@ class Guard:
 
         Raises as `check` does.
         """
-        _DESTINATION.set(self.check(url))
+        origin = origin_of(url)
+        address = self._checked.get(origin)
+        if address is None:
+            address = self.check(url)
+            if len(self._checked) >= _REMEMBERED:
+                self._checked.clear()
+            self._checked[origin] = address  # what may be contacted once may be for good
+        _DESTINATION.set(address)
 
     def open(self, addr_info: Any) -> socket.socket:
         """Return a socket for a connection to an entry of `getaddrinfo`: a `socket_factory`.
@@ -151,7 +161,7 @@ class _GuardedResolver(AbstractResolver):
         await self._inner.close()
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def is_public(address: str) -> bool:
     """Say whether an IP address belongs to the public internet, whatever form it is in."""
     found: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
@@ -179,7 +189,7 @@ def _low_bits(address: IPv6Address) -> IPv4Address:
     return IPv4Address(int(address) & 0xFFFFFFFF)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=_REMEMBERED)
 def _is_address(text: str) -> bool:
     try:
         ip_address(text)

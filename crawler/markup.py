@@ -75,7 +75,9 @@ def parse(page: str | bytes) -> LexborHTMLParser:
     allows; to find that out may block for as many seconds.
     """
     page = _utf8(page)
-    return _parse(page, BUDGET.get() if is_suspicious(page) else None)
+    if is_suspicious(page):
+        _try(page, BUDGET.get())
+    return _parse(page)
 
 
 async def parse_aside(page: str | bytes) -> LexborHTMLParser:
@@ -84,19 +86,23 @@ async def parse_aside(page: str | bytes) -> LexborHTMLParser:
     When cancelled, the thread still parses to the end.
     """
     page = _utf8(page)
-    # What needs the interpreter is done before: the thread would have to wait for it.
-    budget = BUDGET.get() if is_suspicious(page) else None
     loop = asyncio.get_running_loop()
-    return await loop.run_in_executor(_threads(), _parse, page, budget)
+    # What needs the interpreter is done here: a thread would have to wait for it.
+    if is_suspicious(page):
+        await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
+    return await loop.run_in_executor(_threads(), _parse, page)
 
 
-def _parse(page: bytes, budget: float | None) -> LexborHTMLParser:
-    if budget is not None and not TRIAL.survives(page, budget):
+def _parse(page: bytes) -> LexborHTMLParser:
+    return LexborHTMLParser(page, options=OPTIONS)
+
+
+def _try(page: bytes, budget: float) -> None:
+    if not TRIAL.survives(page, budget):
         raise ParseBudgetError(
             f"to parse this page of {len(page):,} bytes takes more than {budget:g} s, or more than"
             f" {int(MEMORY * budget) >> 20} MiB (setting parse_budget)"
         )
-    return LexborHTMLParser(page, options=OPTIONS)
 
 
 def _utf8(page: str | bytes) -> bytes:
@@ -106,6 +112,11 @@ def _utf8(page: str | bytes) -> bytes:
         return page.encode()
     except UnicodeEncodeError:  # a lone surrogate, which UTF-8 cannot hold
         return page.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+
+
+@cache
+def _trial_thread() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, thread_name_prefix="trial")  # there is one child to wait for
 
 
 @cache

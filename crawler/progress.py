@@ -50,7 +50,9 @@ class Progress:
             self.pages += visit.timings.elapsed_ms is not None
         self.added(committed)
         totals.items += committed.items
-        self._recent.append((time.monotonic(), self.pages))
+        now = time.monotonic()
+        self._recent.append((now, self.pages))
+        self._forget(now)
 
     def added(self, committed: Committed) -> None:
         """Count requests that were found."""
@@ -68,10 +70,14 @@ class Progress:
     def rate(self) -> float:
         """Pages per second, over the last seconds."""
         now = time.monotonic()
-        while len(self._recent) > 2 and now - self._recent[0][0] > _WINDOW:
-            self._recent.popleft()
+        self._forget(now)
         since, pages = self._recent[0] if len(self._recent) > 1 else (self.started, 0)
         return (self.pages - pages) / max(now - since, 0.001)
+
+    def _forget(self, now: float) -> None:
+        """Forget what was too long ago; also while nobody asks for the rate."""
+        while len(self._recent) > 2 and now - self._recent[0][0] > _WINDOW:
+            self._recent.popleft()
 
     @property
     def seconds_left(self) -> float | None:

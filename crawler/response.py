@@ -3,9 +3,8 @@
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Iterable, Iterator, Mapping
-from functools import cached_property
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, Generic, Self, TypeVar, overload
 
 from multidict import CIMultiDict, CIMultiDictProxy
 from selectolax.lexbor import LexborHTMLParser
@@ -32,8 +31,34 @@ _NO_MARKUP = re.compile(
 # sixteen of the beginning is such, it is no markup: 9 MB of noise take 0.4 s and 150 MB to parse.
 _BINARY = bytes((*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 _BEGINNING = 1024
+T = TypeVar("T")
+
 # What `<base href>` may not be (HTML standard section 4.2.3).
 _NO_BASE = ("data:", "javascript:")
+
+
+class _once(Generic[T]):  # noqa: N801 - it is used as a decorator
+    """A property that is computed when it is first asked for, and may be set.
+
+    As `functools.cached_property`, which before Python 3.12 takes a lock for it, of 1 µs.
+    """
+
+    def __init__(self, compute: Callable[[Any], T]) -> None:
+        self._compute = compute
+        self.__doc__ = compute.__doc__
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    @overload
+    def __get__(self, response: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, response: object, owner: type) -> T: ...
+    def __get__(self, response: object | None, owner: type) -> T | Self:
+        if response is None:
+            return self
+        value = response.__dict__[self._name] = self._compute(response)
+        return value
 
 
 class Response:
@@ -96,17 +121,17 @@ class Response:
 
     # ── text ────────────────────────────────────────────────────────────────────────────
 
-    @cached_property
+    @_once
     def content_type(self) -> str:
         """The media type in lower case, without its parameters; empty when none was sent."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
-    @cached_property
+    @_once
     def encoding(self) -> str:
         """The character encoding by which `text` is decoded."""
         return charset_of(self.body, self.headers.get("Content-Type"))
 
-    @cached_property
+    @_once
     def text(self) -> str:
         """The body as text; bytes that are invalid in its encoding become U+FFFD."""
         return decode_text(self.body, self.encoding)
@@ -117,7 +142,7 @@ class Response:
 
     # ── selections ──────────────────────────────────────────────────────────────────────
 
-    @cached_property
+    @_once
     def is_markup(self) -> bool:
         """Whether this is a page with elements to select: HTML or XML.
 
@@ -136,7 +161,7 @@ class Response:
         # In UTF-16 every second byte of an English page is a NUL.
         return binary * 16 > max(len(head), 256) and not self.encoding.startswith("utf-16")
 
-    @cached_property
+    @_once
     def tree(self) -> LexborHTMLParser:
         """The selectolax parser itself; of an empty page when this is not HTML or XML.
 
@@ -165,7 +190,7 @@ class Response:
         """What is parsed: the text, or as good, the bytes that need not be decoded for that."""
         return self.body.removeprefix(BOM_UTF8) if self.encoding == "utf-8" else self.text
 
-    @cached_property
+    @_once
     def selector(self) -> Selector:
         """The whole page as a selection."""
         return Selector(tree=self.tree)
@@ -183,7 +208,7 @@ class Response:
 
     # ── links ───────────────────────────────────────────────────────────────────────────
 
-    @cached_property
+    @_once
     def base_url(self) -> str:
         """The url that links are relative to: the first `<base href>`, else the page's own.
 
@@ -260,7 +285,7 @@ class Response:
                 request.nofollow = page not in followed
             yield request
 
-    @cached_property
+    @_once
     def _links(self) -> Links:
         return Links(self.base_url)
 

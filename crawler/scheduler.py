@@ -211,10 +211,10 @@ class Scheduler:
 
     def begun(self, gate: HostGate) -> None:
         """Note that a contact is being made now."""
-        gate.begin(time.monotonic())
-        if gate.delay:
+        if gate.delay or gate.awaited:  # else nothing has changed for anybody
+            gate.begin(time.monotonic())
             self._throttle.changed(gate)
-        self._touch(gate)
+            self._touch(gate)
 
     def left(self, gate: HostGate) -> None:
         """Note that a contact is over: the host may be free for another."""

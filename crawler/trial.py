@@ -8,6 +8,7 @@ its seconds or its memory. What the child survives, the same parser survives her
 """
 
 import atexit
+import os
 import resource
 import signal
 import struct
@@ -15,6 +16,7 @@ import subprocess
 import sys
 import threading
 from contextlib import suppress
+from tempfile import TemporaryFile
 from typing import IO
 
 from selectolax.lexbor import LexborDocumentOptions, LexborHTMLParser, SelectolaxError
@@ -31,6 +33,8 @@ _DEEP = "crawler-none *"
 # How a child ends that took too much time, or whose parser broke.
 _ITS_OWN_DOING = frozenset({signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT})
 _TRIES = 2
+# Where the child finds the text: its standard error, which nothing else is written to.
+_TEXT = 2
 
 
 class Trial:
@@ -38,7 +42,7 @@ class Trial:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: subprocess.Popen[bytes] | None = None
+        self._child: _Child | None = None
 
     def survives(self, text: bytes, seconds: float) -> bool:
         """Return whether parsing a text (UTF-8) takes no more than these seconds of CPU.
@@ -46,10 +50,14 @@ class Trial:
         It blocks for about as long.
         """
         with self._lock:
-            for _ in range(_TRIES):  # somebody may have killed the child for other reasons
-                verdict = self._ask(text, seconds)
+            for _ in range(_TRIES):
+                child = self._child = self._child or _Child()
+                verdict = child.ask(text, seconds)
                 if verdict is not None:
                     return verdict
+                if -self._end() in _ITS_OWN_DOING:
+                    return False
+                # Somebody else has killed it: that is no verdict.
         return False
 
     def end(self) -> None:
@@ -57,38 +65,47 @@ class Trial:
         with self._lock:
             self._end()
 
-    def _ask(self, text: bytes, seconds: float) -> bool | None:
-        """Return the child's verdict, None when it was killed by somebody else."""
-        child = self._child = self._child or _started()
-        assert child.stdin is not None
-        assert child.stdout is not None
-        with suppress(BrokenPipeError):
-            child.stdin.write(_HEADER.pack(seconds, len(text)))
-            child.stdin.write(text)
-            child.stdin.flush()
-        if answer := child.stdout.read(1):
-            return answer == b"y"
-        return False if -self._end() in _ITS_OWN_DOING else None
-
     def _end(self) -> int:
         child, self._child = self._child, None
-        if child is None:
-            return 0
-        assert child.stdin is not None
-        with suppress(BrokenPipeError), child:
-            child.stdin.close()  # the child ends when nothing more can come
-        return child.wait()
+        return child.end() if child else 0
 
 
-def _started() -> "subprocess.Popen[bytes]":
-    # In a session of its own: what the terminal's keys end is us, and we end it.
-    return subprocess.Popen(  # noqa: S603 - our own interpreter and file
-        [sys.executable, "-P", __file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+class _Child:
+    """The process, and the file in which texts are handed to it.
+
+    A pipe takes 64 KB at a time, and for each the interpreter's lock is given up and asked for.
+    """
+
+    def __init__(self) -> None:
+        self._text = TemporaryFile(buffering=0)  # noqa: SIM115 - closed at the end
+        # In a session of its own: what the terminal's keys end is us, and we end it.
+        self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+            [sys.executable, "-P", __file__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._text,
+            start_new_session=True,
+        )
+        self.pid = self._process.pid
+
+    def ask(self, text: bytes, seconds: float) -> bool | None:
+        """Return the verdict, None when the child died."""
+        asked, answers = self._process.stdin, self._process.stdout
+        assert asked is not None
+        assert answers is not None
+        os.pwrite(self._text.fileno(), text, 0)
+        with suppress(BrokenPipeError):
+            asked.write(_HEADER.pack(seconds, len(text)))
+            asked.flush()
+        answer = answers.read(1)
+        return answer == b"y" if answer else None
+
+    def end(self) -> int:
+        """Have the child end, and return its exit status."""
+        assert self._process.stdin is not None
+        with self._text, suppress(BrokenPipeError), self._process:
+            self._process.stdin.close()  # nothing more can come
+        return self._process.wait()
 
 
 TRIAL = Trial()
@@ -104,7 +121,7 @@ def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     while header := asked.read(_HEADER.size):
         seconds, size = _HEADER.unpack(header)
-        text = asked.read(size)
+        text = os.pread(_TEXT, size, 0)
         resource.setrlimit(resource.RLIMIT_AS, (_used() + int(MEMORY * seconds), most))
         signal.setitimer(signal.ITIMER_PROF, seconds)
         verdict = _parses(text)

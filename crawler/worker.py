@@ -83,7 +83,7 @@ class Worker:
     async def _visit(self, job: FetchJob, place: Place) -> Visit:
         row = job.row
         visit = Visit(row.id, row.host, "failed", attempts=row.attempts + 1)
-        async with Contact(self._house, job.gate) as contact:
+        async with Contact(self._house, job.gate, row.url) as contact:
             try:
                 request = from_record(row, self._models)
             except ValueError as error:
@@ -160,8 +160,13 @@ class Worker:
 def _timings(request: Request) -> Timings:
     phases = request.phases
     return Timings(
-        *(
-            None if seconds is None else round(seconds * 1000, 3)
-            for seconds in (phases.queue, phases.ttfb, phases.body, phases.parse, phases.elapsed)
-        )
+        _milliseconds(phases.queue),
+        _milliseconds(phases.ttfb),
+        _milliseconds(phases.body),
+        _milliseconds(phases.parse),
+        _milliseconds(phases.elapsed),
     )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds * 1000, 3)

@@ -27,7 +27,8 @@ _NETWORK = frozenset(
         "smbfs",
     }
 )
-# Reading the whole of a larger file would delay every start; it is checked after a crash only.
+# Reading the whole of a larger file would delay every start, by 4 s for each GB: it is checked only
+# after a crash, and of those only after one that may have been the machine's.
 _SMALL = 64 * 1024 * 1024
 
 
@@ -57,11 +58,15 @@ def filesystem_of(path: Path, mounts: Path) -> str | None:
     return found[1]
 
 
-def check_whole(connection: sqlite3.Connection, path: Path) -> None:
-    """Raise `StoreError` when the file is damaged, saying how to save what can be saved."""
-    unfinished = connection.execute("SELECT 1 FROM crawl_run WHERE finish IS NULL").fetchone()
-    if path.stat().st_size > _SMALL and not unfinished:
-        return
+def check_whole(connection: sqlite3.Connection, path: Path, *, is_vouched: bool = False) -> None:
+    """Raise `StoreError` when the file is damaged, saying how to save what can be saved.
+
+    `is_vouched` says that it was whole when the machine was last started, or after.
+    """
+    if path.stat().st_size > _SMALL:
+        unfinished = "SELECT 1 FROM crawl_run WHERE finish IS NULL"
+        if is_vouched or not connection.execute(unfinished).fetchone():
+            return
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise StoreError(damaged(path, str(verdict)))

@@ -10,7 +10,7 @@ from storage.errors import StoreError
 def holder(database: Path) -> int | None:
     """Return the process that writes the file now, or None."""
     try:
-        pid = int(_lock_path(database).read_text().strip())
+        pid = int(_lock_path(database).read_text().partition("\n")[0])
         os.kill(pid, 0)
     except PermissionError:
         return pid  # somebody else's, but alive
@@ -25,6 +25,10 @@ def _lock_path(database: Path) -> Path:
     return database.with_name(database.name + ".lock")
 
 
+# Another one after each start of the machine.
+_BOOT = Path("/proc/sys/kernel/random/boot_id")
+
+
 class FileLock:
     """Holds `PATH.lock` for this process, until `release` or the end of the process.
 
@@ -36,6 +40,7 @@ class FileLock:
         self._database = database
         self._path = _lock_path(database)
         self._fd: int | None = None
+        self._left = ""  # what was in a lock file that a crash left behind
 
     def acquire(self) -> None:
         """Take the lock; raises `StoreError` naming the holder's pid when somebody has it."""
@@ -44,7 +49,7 @@ class FileLock:
             try:
                 fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.pread(fd, 32, 0).decode(errors="replace").strip() or "unknown"
+                holder = _read(fd).partition("\n")[0] or "unknown"
                 os.close(fd)
                 raise StoreError(
                     f"{self._database} is in use by another run (process {holder}): "
@@ -56,11 +61,34 @@ class FileLock:
             else:
                 os.close(fd)
         try:
+            self._left = _read(self._fd)
             os.ftruncate(self._fd, 0)
             os.pwrite(self._fd, f"{os.getpid()}\n".encode(), 0)
         except OSError:
             self.release()  # the disk is full, say: nobody shall be kept out by a failure
             raise
+
+    def vouch(self) -> None:
+        """Note beside the pid that the file was found whole.
+
+        A process may die at any time without harm to it, as long as the machine does not: what it
+        wrote is with the kernel.
+        """
+        if self._fd is not None and (mark := self._mark()):
+            os.pwrite(self._fd, f"{os.getpid()}\n{mark}\n".encode(), 0)
+
+    @property
+    def is_vouched(self) -> bool:
+        """Whether a process that crashed vouched for this very file, and the machine still runs."""
+        mark = self._mark()
+        return bool(mark) and self._left.partition("\n")[2].strip() == mark
+
+    def _mark(self) -> str:
+        try:
+            file = self._database.stat()
+            return f"{_BOOT.read_text().strip()} {file.st_dev} {file.st_ino}"
+        except OSError:
+            return ""  # no Linux: then nobody can tell
 
     def release(self) -> None:
         """Let go; does nothing when the lock is not held."""
@@ -76,3 +104,7 @@ class FileLock:
             return False
         ours = os.fstat(fd)
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _read(fd: int) -> str:
+    return os.pread(fd, 256, 0).decode(errors="replace").strip()

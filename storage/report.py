@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from storage.errors import RunMismatch
 from storage.records import ErrorReport, HostReport, Phase, Report, TableReport
-from storage.runs import count
+from storage.runs import count, requests_of
 from storage.tables import coverage, item_tables
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
@@ -27,7 +27,7 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
     size, starts, starts_failed = connection.execute(
         "SELECT coalesce(sum(bytes), 0), count(*) FILTER (WHERE parent IS NULL), "
         "count(*) FILTER (WHERE parent IS NULL AND (state = 'failed' OR reason = 'bad_port')) "
-        "FROM crawl_request WHERE run = ?",
+        f"FROM {requests_of(connection, run)} WHERE run = ?",
         (run,),
     ).fetchone()
     resting = _resting(connection, run)
@@ -68,7 +68,7 @@ def hosts(connection: sqlite3.Connection, run: int, limit: int = 20) -> list[Hos
             "count(*) FILTER (WHERE state = 'failed'), "
             "count(*) FILTER (WHERE state = 'skipped'), "
             "count(*) FILTER (WHERE state = 'queued'), avg(elapsed_ms) "
-            "FROM crawl_request WHERE run = ? AND host != '' "
+            f"FROM {requests_of(connection, run)} WHERE run = ? AND host != '' "
             "GROUP BY host ORDER BY count(*) DESC LIMIT ?",
             (run, limit),
         )
@@ -80,8 +80,8 @@ def errors(connection: sqlite3.Connection, run: int, limit: int = 10) -> list[Er
     return [
         ErrorReport(*row)
         for row in connection.execute(
-            "SELECT url, coalesce(reason, ''), coalesce(error, '') FROM crawl_request "
-            "WHERE run = ? AND state = 'failed' "
+            "SELECT url, coalesce(reason, ''), coalesce(error, '') "
+            f"FROM {requests_of(connection, run)} WHERE run = ? AND state = 'failed' "
             "ORDER BY finished_at DESC, id DESC LIMIT ?",
             (run, limit),
         )
@@ -90,8 +90,8 @@ def errors(connection: sqlite3.Connection, run: int, limit: int = 10) -> list[Er
 
 def _reasons(connection: sqlite3.Connection, run: int) -> list[tuple[str, str, int]]:
     return connection.execute(
-        "SELECT state, coalesce(reason, ''), count(*) FROM crawl_request WHERE run = ? "
-        "GROUP BY 1, 2 ORDER BY 1, 3 DESC",
+        "SELECT state, coalesce(reason, ''), count(*) "
+        f"FROM {requests_of(connection, run)} WHERE run = ? GROUP BY 1, 2 ORDER BY 1, 3 DESC",
         (run,),
     ).fetchall()
 
@@ -104,8 +104,8 @@ def _resting(connection: sqlite3.Connection, run: int) -> list[tuple[str, int, i
     if not connection.execute("SELECT 1 FROM crawl_host WHERE resting > 0").fetchone():
         return []  # so it is nearly always, and then no request needs a look
     return connection.execute(
-        "SELECT host, count(*), count(*) FILTER (WHERE parent IS NULL) FROM crawl_request "
-        "WHERE run = ? AND state = 'queued' "
+        "SELECT host, count(*), count(*) FILTER (WHERE parent IS NULL) "
+        f"FROM {requests_of(connection, run)} WHERE run = ? AND state = 'queued' "
         "AND host IN (SELECT host FROM crawl_host WHERE resting > 0) "
         "GROUP BY host ORDER BY 2 DESC, 1",
         (run,),
@@ -125,7 +125,8 @@ def _tables(connection: sqlite3.Connection, run: int) -> Iterator[TableReport]:
 def _phases(connection: sqlite3.Connection, run: int) -> list[Phase]:
     (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM crawl_request").fetchone()
     rows = connection.execute(
-        f"SELECT {', '.join(f'{name}_ms' for name in _PHASES)} FROM crawl_request "
+        f"SELECT {', '.join(f'{name}_ms' for name in _PHASES)} "
+        f"FROM {requests_of(connection, run)} "
         "WHERE run = ? AND elapsed_ms IS NOT NULL AND id % ? = 0",
         (run, 1 + last // _SAMPLE),
     ).fetchall()

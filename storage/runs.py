@@ -95,28 +95,55 @@ def finish_run(connection: sqlite3.Connection, run: int, finish: Finish) -> None
             cookies.forget(connection, run)
 
 
+# Through the index of identities a row costs as much as so many rows of the whole table, for it
+# lies anywhere in the file: 4.3 s for a million requests that are read in 0.2 s as they lie.
+_INDEX_COST = 16
+
+
+def requests_of(connection: sqlite3.Connection, run: int) -> str:
+    """Return the table of requests as a FROM has it that reads all of one run: the quicker way."""
+    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM crawl_request").fetchone()
+    most = last // _INDEX_COST
+    few = "SELECT count(*) FROM (SELECT 1 FROM crawl_request WHERE run = ? LIMIT ?)"
+    (rows,) = connection.execute(few, (run, most)).fetchone()
+    return "crawl_request" if rows < most else "crawl_request NOT INDEXED"
+
+
 def host_pages(connection: sqlite3.Connection, run: int) -> dict[str, int]:
     """Return how many pages of each host were fetched: done or failed, as `count` has it."""
     return dict(
         connection.execute(
-            "SELECT host, count(*) FROM crawl_request WHERE run = ? "
+            f"SELECT host, count(*) FROM {requests_of(connection, run)} WHERE run = ? "
             "AND state IN ('done', 'failed') AND attempts > 0 GROUP BY host",
             (run,),
         ).fetchall()
     )
 
 
+def queued(connection: sqlite3.Connection, run: int) -> int:
+    """Return how many requests of the run are queued: a walk of two indexes."""
+    return sum(
+        connection.execute(
+            "SELECT count(*) FROM crawl_request WHERE run = ? AND state = 'queued' "
+            f"AND not_before {waiting}",
+            (run,),
+        ).fetchone()[0]
+        for waiting in ("IS NULL", "IS NOT NULL")
+    )
+
+
 def count(connection: sqlite3.Connection, run: int) -> Totals:
     """Return the run's requests by state and its items, counted from the tables."""
-    totals = Totals()
-    for state, number, tried in connection.execute(
-        "SELECT state, count(*), count(*) FILTER (WHERE attempts > 0) FROM crawl_request "
-        "WHERE run = ? GROUP BY state",
+    # Conditions and no GROUP BY, which would sort a million rows.
+    counts = connection.execute(
+        "SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'done'), "
+        "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'skipped'), "
+        "count(*) FILTER (WHERE state IN ('done', 'failed') AND attempts > 0) "
+        f"FROM {requests_of(connection, run)} WHERE run = ?",
         (run,),
-    ):
-        setattr(totals, state, number)
-        if state in ("done", "failed"):
-            totals.pages += tried
+    ).fetchone()
+    states = ("queued", "done", "failed", "skipped", "pages")
+    totals = Totals(**dict(zip(states, counts, strict=True)))
     for table in item_tables(connection):
         (number,) = connection.execute(
             f'SELECT count(*) FROM "{table}" WHERE _run = ?',

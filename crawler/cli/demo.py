@@ -50,7 +50,7 @@ async def _demo(options: LogOptions, path: Path, db: Path | None, keep: bool) ->
     async with DemoSite() as site:
         notice(f"a bookshop is open on {site.url}", options)
         crawl = Crawl(Books, db=path, fresh=True, arguments={"url": site.url})
-        outcome: Outcome = await drive(crawl, options, resuming="", beginning="")
+        outcome: Outcome = await drive(crawl, options)
         print_summary(outcome.summary, "demo", db)
         if outcome.summary.finish == "finished":
             _print_rows(path)

@@ -1,6 +1,7 @@
 """Drives one crawl from the command line: the loop, the signals, and what is shown meanwhile."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -14,6 +15,8 @@ from crawler.cli.progress import shown
 from crawler.engine import Crawl
 from crawler.summary import Summary
 
+_COLLECT_AFTER = 50_000  # objects more than there were
+
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -24,15 +27,19 @@ class Outcome(NamedTuple):
     signal: signal.Signals | None
 
 
-async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: str) -> Outcome:
+async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Outcome:
     """Run the crawl to its end, or until a signal stops it.
 
-    `resuming` or `beginning` is told once it is known which of them it is; empty says nothing.
+    Once the run is known, it is told that it goes on, or `beginning`; empty says nothing.
     """
+    # A crawl makes little that only the collector can free: to look through all there is of it for
+    # every 700 objects took 8 % of one.
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER, 20, 20)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_Signals(crawl, options))
         await stack.enter_async_context(shown(crawl, options))
-        said = asyncio.create_task(_announce(crawl, options, resuming, beginning))
+        said = asyncio.create_task(_announce(crawl, options, beginning))
         try:
             summary = await crawl.run()
             await said
@@ -41,9 +48,13 @@ async def drive(crawl: Crawl, options: LogOptions, *, resuming: str, beginning: 
     return Outcome(summary, signals.received)
 
 
-async def _announce(crawl: Crawl, options: LogOptions, resuming: str, beginning: str) -> None:
+async def _announce(crawl: Crawl, options: LogOptions, beginning: str) -> None:
     await crawl.begun.wait()
-    text = resuming if crawl.resumed else beginning
+    text, snapshot = beginning, crawl.snapshot()
+    if crawl.run_record is not None and crawl.resumed and snapshot is not None:
+        run = crawl.run_record
+        numbers = f"{snapshot.done:,} done, {snapshot.queued:,} queued"
+        text = f"resuming run {run.id} of {run.spider}: {numbers}"
     if text:
         notice(text, options)
 

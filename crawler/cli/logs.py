@@ -4,9 +4,9 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from functools import cached_property
+from importlib import import_module
 from typing import Any, TextIO
-
-import structlog
 
 from crawler.cli.options import LogOptions
 from crawler.logs import get_logger
@@ -37,29 +37,47 @@ def printable(text: str) -> str:
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
+class _Formatter(logging.Formatter):
+    """Formats with structlog, which is loaded for the first line: it brings rich with it."""
+
+    def __init__(self, form: str) -> None:
+        super().__init__()
+        self._form = form
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the record as a line, or as a JSON object."""
+        return self._structlog.format(record)
+
+    @cached_property
+    def _structlog(self) -> logging.Formatter:
+        structlog = import_module("structlog")
+        shared: list[Any] = [
+            structlog.stdlib.add_logger_name,
+            structlog.stdlib.add_log_level,
+            structlog.stdlib.ExtraAdder(),
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+        ]
+        last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+        if self._form == "json":
+            last += [structlog.processors.format_exc_info, _in_order]
+            last += [structlog.processors.JSONRenderer(ensure_ascii=False)]
+        else:
+            renderer = structlog.dev.ConsoleRenderer(
+                colors=sys.stderr.isatty(),
+                pad_event_to=0,
+                exception_formatter=structlog.dev.plain_traceback,
+            )
+            last += [_harmless, renderer]
+        formatter: logging.Formatter = structlog.stdlib.ProcessorFormatter(
+            processors=last, foreign_pre_chain=shared
+        )
+        return formatter
+
+
 def configure(options: LogOptions) -> None:
     """Send the logs of the crawler, of spiders and of libraries to standard error."""
-    shared: list[Any] = [
-        structlog.stdlib.add_logger_name,
-        structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(),
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-    ]
-    last: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if options.format == "json":
-        last += [structlog.processors.format_exc_info, _in_order]
-        last += [structlog.processors.JSONRenderer(ensure_ascii=False)]
-    else:
-        renderer = structlog.dev.ConsoleRenderer(
-            colors=sys.stderr.isatty(),
-            pad_event_to=0,
-            exception_formatter=structlog.dev.plain_traceback,
-        )
-        last += [_harmless, renderer]
     handler = _StandardError()
-    handler.setFormatter(
-        structlog.stdlib.ProcessorFormatter(processors=last, foreign_pre_chain=shared)
-    )
+    handler.setFormatter(_Formatter(options.format))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     least = options.least.upper()

@@ -3,6 +3,7 @@
 import json
 import shlex
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
 
 import click
@@ -18,7 +19,6 @@ from crawler.cli.options import (
     settings_option,
     spider_argument,
 )
-from crawler.cli.summary import print_summary
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
@@ -27,7 +27,7 @@ from storage import RunMismatch, StoreError
 from storage.export import check_target
 from storage.reader import open_reader
 from storage.report import last_run
-from storage.runs import count
+from storage.runs import queued
 
 
 @click.command()
@@ -88,15 +88,15 @@ def run(
         config=config_for(name),
         overrides=overrides,
     )
-    resuming, beginning = _earlier(crawl.path, crawl.spider_class.name)
-    outcome = run_loop(drive(crawl, options, resuming=resuming, beginning=beginning))
+    beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
+    outcome = run_loop(drive(crawl, options, beginning=beginning))
     summary = outcome.summary
     if out is not None:  # first of all: whoever reads our output may have gone
         notice(_exported(summary, out), options)
     if as_json:
         click.echo(json.dumps(summary.as_json()))
     else:
-        print_summary(summary, name, db)
+        import_module("crawler.cli.summary").print_summary(summary, name, db)
     if summary.finish != "finished":
         again = _again(name, db, arguments, overrides, out)
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
@@ -116,25 +116,24 @@ def status_of(outcome: Outcome) -> int:
     return 1 if outcome.summary.all_starts_failed else 0
 
 
-def _earlier(path: Path, spider: str) -> tuple[str, str]:
-    """Return what to say when the spider's last run in the file goes on, or is followed."""
+def _earlier(path: Path, spider: str, *, fresh: bool) -> str:
+    """Return what to say when the spider's last run in the file is followed by a new one."""
     if not path.is_file():
-        return "", ""
+        return ""
     try:
         with closing(open_reader(path)) as connection:
             number = last_run(connection, spider)
             (finish,) = connection.execute(
                 "SELECT finish FROM crawl_run WHERE id = ?", (number,)
             ).fetchone()
-            totals = count(connection, number)
+            if finish == "finished":
+                return f"run {number} of {spider} is finished: starting a new run"
+            if not fresh:
+                return ""  # it goes on
+            left = queued(connection, number)
     except StoreError:
-        return "", ""  # whatever it is, the run itself will meet it and say so
-    numbers = f"{totals.done:,} done, {totals.queued:,} queued"
-    was = "is finished" if finish == "finished" else f"is left with {totals.queued:,} queued"
-    return (
-        f"resuming run {number} of {spider}: {numbers}",
-        f"run {number} of {spider} {was}: starting a new run",
-    )
+        return ""  # whatever it is, the run itself will meet it and say so
+    return f"run {number} of {spider} is left with {left:,} queued: starting a new run"
 
 
 def _exported(summary: Summary, out: Path) -> str:

@@ -545,12 +545,29 @@ def test_tls_begins_at_1_2_and_is_verified() -> None:
     assert context.check_hostname
 
 
+async def test_without_tls_no_authorities_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[ssl.SSLContext] = []
+
+    def make() -> ssl.SSLContext:
+        made.append(tls_context())
+        return made[-1]
+
+    tls_context = wire.tls_context
+    monkeypatch.setattr(wire, "tls_context", make)
+    assert (await fetch(raw(ONE))).status == 200
+    assert not made
+    with pytest.raises(FetchError, match="tls"):  # nobody trusts this one
+        await fetch(raw(ONE), tls=side_of(trustme.CA().issue_cert("127.0.0.1")))
+    assert made
+
+
 # ── what is private in aiohttp ──────────────────────────────────────────────────────────────
 
 
 async def test_aiohttp_is_as_it_is_relied_on() -> None:
     """A new release of aiohttp that fails here needs `crawler/wire.py` looked through."""
     assert HttpResponseParser.__module__ == "aiohttp._http_parser"  # the one in C
+    assert hasattr(aiohttp.TCPConnector, "_get_ssl_context")
     connector = wire.WireConnector(min_rate=1.0)
     made = connector._factory()
     await connector.close()

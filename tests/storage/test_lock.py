@@ -11,6 +11,7 @@ import pytest
 
 from storage.errors import StoreError
 from storage.lock import FileLock
+from storage.lock import holder as holder_of
 
 _HOLD = """
 import sys
@@ -110,4 +111,70 @@ def test_a_lock_file_of_a_longer_pid_is_overwritten_whole(database: Path) -> Non
     lock = FileLock(database)
     lock.acquire()
     assert database.with_name("crawl.db.lock").read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+# ── whether the file must be checked after a crash ──────────────────────────────────────────
+
+
+def _crash(database: Path, *, vouching: bool) -> str:
+    """Hold the lock and die with it; returns what the lock file says after that."""
+    code = "FileLock(Path(sys.argv[1])).acquire()"
+    if vouching:
+        code = "lock = FileLock(Path(sys.argv[1])); lock.acquire(); lock.vouch()"
+    code = f"import os, sys\nfrom pathlib import Path\nfrom storage.lock import FileLock\n{code}\n"
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", f"{code}os._exit(9)", str(database)], cwd=root)
+    return database.with_name("crawl.db.lock").read_text()
+
+
+def _is_vouched(database: Path) -> bool:
+    lock = FileLock(database)
+    lock.acquire()
+    try:
+        return lock.is_vouched
+    finally:
+        lock.release()
+
+
+def test_a_file_that_a_killed_process_had_checked_is_vouched_for(database: Path) -> None:
+    database.write_bytes(b"a crawl")
+    _crash(database, vouching=True)
+    assert _is_vouched(database)
+    assert not _is_vouched(database)  # that one let go, and left nothing
+
+
+def test_nobody_vouches_for_a_file_that_was_not_checked(database: Path) -> None:
+    database.write_bytes(b"a crawl")
+    assert not _is_vouched(database)
+    _crash(database, vouching=False)
+    assert not _is_vouched(database)
+
+
+def test_after_a_restart_of_the_machine_nobody_vouches(database: Path) -> None:
+    database.write_bytes(b"a crawl")
+    pid, mark = _crash(database, vouching=True).splitlines()
+    boot, rest = mark.split(" ", 1)
+    other = boot.translate(str.maketrans("0123456789abcdef", "123456789abcdef0"))
+    database.with_name("crawl.db.lock").write_text(f"{pid}\n{other} {rest}\n")
+    assert not _is_vouched(database)
+
+
+def test_nobody_vouches_for_a_copy_in_the_file_s_place(database: Path) -> None:
+    database.write_bytes(b"a crawl")
+    _crash(database, vouching=True)
+    copy = database.with_name("copy.db")
+    copy.write_bytes(b"a crawl")
+    copy.replace(database)
+    assert not _is_vouched(database)
+
+
+def test_the_holder_is_named_though_it_vouches(database: Path) -> None:
+    database.write_bytes(b"a crawl")
+    lock = FileLock(database)
+    lock.acquire()
+    lock.vouch()
+    assert holder_of(database) == os.getpid()
+    with pytest.raises(StoreError, match=rf"\(process {os.getpid()}\)"):
+        FileLock(database).acquire()
     lock.release()

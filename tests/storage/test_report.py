@@ -180,3 +180,60 @@ def test_a_retry_that_waits_is_no_error_yet(connection: sqlite3.Connection) -> N
     waiting = [Visit(5, "b", "queued", reason="timeout", error="slow", not_before=1.0)]
     commit(connection, ItemTables(), run, waiting, ())
     assert [error.url for error in errors(connection, run.id)] == ["http://a/2"]
+
+
+# ── how it is read ──────────────────────────────────────────────────────────────────────────
+
+
+def _plans(connection: sqlite3.Connection, run: int) -> list[str]:
+    """How SQLite reads the requests for the counts of a run and its report."""
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    runs.count(connection, run)
+    report(connection, run)
+    hosts(connection, run)
+    errors(connection, run)
+    connection.set_trace_callback(None)
+    return [
+        step[3]
+        for statement in seen
+        if "FROM crawl_request" in statement and "LIMIT 1" not in statement
+        for step in connection.execute(f"EXPLAIN QUERY PLAN {statement}")
+        if "crawl_request" in step[3] and "COVERING" not in step[3]
+    ]
+
+
+def test_a_run_that_is_most_of_the_file_is_read_as_it_lies(connection: sqlite3.Connection) -> None:
+    run = runs.begin_run(connection, "books", {}, fresh=False)
+    frontier.seed(connection, run.id, _requests(1, 200, "a"), True)
+    plans = [plan for plan in _plans(connection, run.id) if "SEARCH crawl_request" not in plan]
+    assert len(plans) >= 6
+    assert set(plans) == {"SCAN crawl_request"}
+    assert runs.requests_of(connection, run.id) == "crawl_request NOT INDEXED"
+
+
+def test_a_run_that_is_little_of_the_file_is_read_by_its_index(
+    connection: sqlite3.Connection,
+) -> None:
+    large = runs.begin_run(connection, "large", {}, fresh=False)
+    frontier.seed(connection, large.id, _requests(1, 200, "a"), True)
+    small = runs.begin_run(connection, "small", {}, fresh=False)
+    frontier.seed(connection, small.id, _requests(1, 3, "b"), True)
+    plans = _plans(connection, small.id)
+    assert not [plan for plan in plans if plan.startswith("SCAN crawl_request")]
+    assert any("crawl_request_identity" in plan for plan in plans)
+    assert runs.count(connection, small.id) == Totals(queued=3)
+    assert runs.count(connection, large.id) == Totals(queued=200)
+
+
+def test_queued_requests_are_counted_by_walking_the_two_partial_indexes(
+    connection: sqlite3.Connection,
+) -> None:
+    run = _crawled(connection)
+    seen: list[str] = []
+    connection.set_trace_callback(seen.append)
+    assert runs.queued(connection, run.id) == runs.count(connection, run.id).queued > 0
+    connection.set_trace_callback(None)
+    plans = [connection.execute(f"EXPLAIN QUERY PLAN {one}").fetchone()[3] for one in seen[:2]]
+    assert "INDEX crawl_request_ready" in plans[0]
+    assert "INDEX crawl_request_waiting" in plans[1]

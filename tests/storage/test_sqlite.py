@@ -16,12 +16,14 @@ import pytest
 
 from storage import StoreError, open_store
 from storage.errors import RunMismatch
+from storage.health import check_whole
 from storage.reader import open_reader
-from storage.records import Column, ItemRow, NewRequest, Run, Table, Visit, Want
+from storage.records import Column, Finish, ItemRow, NewRequest, Run, Table, Visit, Want
 from storage.schema import APPLICATION_ID, SCHEMA_VERSION
 from storage.sqlite import DatabaseThread, SqliteStore
 
 THING = Table("thing", (Column("number", "integer", "INTEGER"),))
+TEXT = Table("text", (Column("text", "text", "TEXT"),))
 ROOT = Path(__file__).parents[2]
 
 
@@ -539,3 +541,66 @@ async def test_kill_9_in_a_loop_of_commits_leaves_whole_groups_only(path: Path) 
                 assert (items, children) == ((3, 2) if id_ in done else (0, 0))
             assert connection.execute("SELECT count(*) FROM crawl_run").fetchone() == (1,)
     assert len(said) >= 40
+
+
+# ── large files ─────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("size", "finish", "is_vouched", "is_checked"),
+    [
+        ("small", "finished", True, True),
+        ("large", None, False, True),
+        ("large", None, True, False),
+        ("large", "stopped", False, False),
+    ],
+)
+async def test_a_large_file_is_checked_only_after_a_crash_that_may_have_harmed_it(
+    path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    size: str,
+    finish: Finish | None,
+    is_vouched: bool,
+    is_checked: bool,
+) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        if finish is not None:
+            await store.finish_run(run, finish)
+    if size == "large":
+        monkeypatch.setattr("storage.health._SMALL", -1)
+    with closing(sqlite3.connect(path)) as connection:
+        seen: list[str] = []
+        connection.set_trace_callback(seen.append)
+        check_whole(connection, path, is_vouched=is_vouched)
+    assert any("quick_check" in statement for statement in seen) == is_checked
+
+
+async def test_the_last_account_of_a_run_gives_the_cache_back(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        assert store._thread is not None
+
+        def cache(connection: sqlite3.Connection) -> int:
+            (size,) = connection.execute("PRAGMA cache_size").fetchone()
+            return int(size)
+
+        before = await store._thread.run(cache)
+        await store.report(run)
+        # Less memory is a number nearer to zero: negative ones are in KiB.
+        assert before * 4 < await store._thread.run(cache) < 0
+
+
+async def test_the_log_is_bounded_however_much_is_committed(path: Path) -> None:
+    log = path.with_name(path.name + "-wal")
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 100), last=True)
+        for number in range(1, 101):
+            items = [ItemRow(TEXT, ("x" * 1_000_000,), "http://a/")]
+            await store.commit(run, [Visit(number, "a", "done", items=items)])
+            assert log.stat().st_size < 80_000_000
+        assert log.stat().st_size > 20_000_000  # nor is it written back all the time
+    assert not log.exists()
+    assert path.stat().st_size > 100_000_000
+    assert query(path, "SELECT count(*) FROM text") == [(100,)]

@@ -1,6 +1,7 @@
 """Starting is quick, and help is complete."""
 
 import asyncio
+import gc
 import re
 import sys
 from asyncio.subprocess import PIPE
@@ -36,6 +37,12 @@ async def test_importing_the_package_imports_nothing_heavy() -> None:
     assert not found & {"click", "rich", "aiosqlite", "sqlite3", "aiohttp", "pydantic"}
 
 
+async def test_a_run_loads_what_draws_and_logs_only_when_it_is_needed() -> None:
+    found = await imported("-c", "import crawler.cli.run")
+    assert "aiohttp" in found
+    assert not found & {"rich", "structlog", "pygments"}
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_the_list_of_commands_says_what_each_says_of_itself(name: str) -> None:
     module, _, attribute = COMMANDS[name][0].partition(":")
@@ -53,6 +60,14 @@ def test_every_option_has_a_help_text_and_every_command_an_example(name: str) ->
     for parameter in command.params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
+
+
+def test_a_command_is_imported_without_looking_for_garbage_and_only_then() -> None:
+    context = click.Context(cli)
+    sys.modules.pop("crawler.cli.backup", None)
+    for _ in range(2):
+        assert cli.get_command(context, "backup") is not None
+        assert gc.isenabled()
 
 
 async def test_version_is_told(project: Project) -> None:

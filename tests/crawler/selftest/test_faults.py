@@ -5,6 +5,7 @@ so on until a crawl comes to its end before there is an N-th statement.
 """
 
 import asyncio
+import os
 import sqlite3
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor
@@ -17,7 +18,6 @@ from typing import Any
 import pytest
 
 from crawler.engine import Crawl
-from crawler.selftest.killing import Killing
 from crawler.selftest.proof import _begin, _has_ended, _is_finished, _served
 from crawler.selftest.server import Reply, Request
 from crawler.selftest.site import SiteServer
@@ -215,14 +215,20 @@ class NthStatement(Failpoint):
         self.reach("statement")
 
 
+def crawled(url: str, database: Path, store: Callable[[Path], SqliteStore]) -> bool:
+    """Whether a crawl, in a process of its own, came to its end."""
+    _, status = os.waitpid(_begin(url, database, 1, store, 0.0), 0)
+    return _has_ended(status, url)
+
+
 def killed_and_resumed(nth: int) -> tuple[Verdict, bool]:
     """What is left of a crawl that was killed at a statement, and whether it was."""
     with TemporaryDirectory(prefix="crawler-faults-") as folder, _served(SITE) as site:
         database = Path(folder) / "killed.db"
         dying = killing(SqliteStore, NthStatement("statement", nth))
-        alive = _crawl(site.url, database, dying)
+        alive = crawled(site.url, database, dying)
         if not (alive or _is_finished(database)):
-            assert _crawl(site.url, database, SqliteStore)
+            assert crawled(site.url, database, SqliteStore)
         hits, arrivals = site.counts()
         verdict = judge(
             database, SITE, hits, arrivals, kills=int(not alive), concurrency=2 * 16, delay=0.0
@@ -242,7 +248,3 @@ def test_a_kill_at_any_statement_loses_nothing() -> None:
                 assert verdict.right, (nth, verdict)
             first += 3 * AT_ONCE
     assert first > 100
-
-
-def _crawl(url: str, database: Path, store: Callable[[Path], SqliteStore]) -> bool:
-    return _has_ended(Killing(_begin(url, database, 1, store, 0.0), None, None).await_exit(), url)
