@@ -8,6 +8,7 @@ import aiohttp
 
 from crawler.decoding import Decoder, decoder_for
 from crawler.errors import FetchError
+from crawler.exchange import Answer
 
 # A body of more than this is read on only when it has one of a few places, and one that turns out
 # larger still when it has one of even fewer. So what is held of bodies is bounded, however many are
@@ -93,7 +94,7 @@ class Bodies:
         self._places_of_others = Places()
 
     async def read(
-        self, answer: aiohttp.ClientResponse, first: int | None, deadline: asyncio.Timeout
+        self, answer: aiohttp.ClientResponse | Answer, first: int | None, deadline: asyncio.Timeout
     ) -> bytes:
         """Return the decoded body; of a larger one its `first` bytes, if that is given.
 
@@ -138,7 +139,7 @@ class Bodies:
             if place is not visit:
                 place.give_back()
 
-    async def skip(self, answer: aiohttp.ClientResponse) -> None:
+    async def skip(self, answer: aiohttp.ClientResponse | Answer) -> None:
         """Read a body that nobody wants, if it is short and there.
 
         Otherwise the connection is given up, as it is whenever aiohttp is left with a body that

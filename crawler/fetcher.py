@@ -5,7 +5,7 @@ import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import aiohttp
 from yarl import URL
@@ -14,6 +14,7 @@ from crawler.body import Bodies, off_the_clock
 from crawler.cookies import Cookies
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
+from crawler.exchange import Answer, Exchange
 from crawler.guard import AddressRefused, Guard
 from crawler.request import Request
 from crawler.resolver import NO_SUCH_NAME, Resolver
@@ -21,12 +22,22 @@ from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.url import canonical, host_of, is_web, origin_of
-from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, fault_in, headers_of
+from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, fault_in, headers_as_text
 
 # Called before each redirect hop with the url left and the url to come: waits for the next
 # host's turn, and raises `DropRequest` when the page must not be fetched.
 HopPolicy = Callable[[str, str], Awaitable[None]]
 
+# How answers are read: decoding is ours, and limits, too. A page of 126 KB fits into the buffer,
+# or reading it would be paused, and taken up again, twice.
+_OF_ANSWERS: dict[str, Any] = {
+    "auto_decompress": False,
+    "read_bufsize": 1 << 18,
+    "max_line_size": MAX_LINE,
+    "max_field_size": MAX_LINE,
+    "max_headers": MAX_HEADERS,
+}
+_WITHOUT_BODY = ("GET", "HEAD")
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 # The only headers that follow a redirect to another origin; any other may hold a secret. The
 # type of a body is there as long as the body is.
@@ -83,15 +94,13 @@ class Fetcher:
         )
         self._session = aiohttp.ClientSession(
             connector=connector,
-            auto_decompress=False,
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),  # ours is kept in the file
             # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_LINE,
-            max_headers=MAX_HEADERS,
+            **_OF_ANSWERS,
         )
+        self._exchange = Exchange(connector, **_OF_ANSWERS)
         # aiohttp would send a GET again by itself when the server hangs up: a contact that no
         # delay, no count of attempts and no server's log would agree with. A test pins this.
         self._session._retry_connection = False
@@ -187,13 +196,7 @@ class Fetcher:
             self._cookies.send(jar, url, sent)
         content = b""
         try:
-            async with self._session.request(
-                method,
-                _as_written(url),
-                headers=sent,
-                data=body,
-                allow_redirects=False,
-            ) as answer:
+            async with await self._ask(method, url, sent, body) as answer:
                 phases.ttfb = time.perf_counter() - started
                 if jar is not None and (lines := answer.headers.getall("Set-Cookie", ())):
                     self._cookies.receive(jar, url, lines)
@@ -209,7 +212,23 @@ class Fetcher:
                 raise  # the deadline's, told by `fetch`
             raise _explained(error) from error
         return Response(
-            url, status=answer.status, headers=headers_of(answer), body=content, request=request
+            url,
+            status=answer.status,
+            headers=headers_as_text(answer.headers),
+            body=content,
+            request=request,
+        )
+
+    async def _ask(
+        self, method: str, url: str, sent: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse | Answer:
+        assert self._session is not None
+        if body is None and method in _WITHOUT_BODY:
+            answer = await self._exchange.ask(method, url, sent)
+            if answer is not None:
+                return answer
+        return await self._session.request(
+            method, _as_written(url), headers=sent, data=body, allow_redirects=False
         )
 
     def _redirect_target(self, response: Response, url: str) -> str | None:

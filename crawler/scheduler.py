@@ -211,9 +211,11 @@ class Scheduler:
 
     def begun(self, gate: HostGate) -> None:
         """Note that a contact is being made now."""
-        if gate.delay or gate.awaited:  # else nothing has changed for anybody
-            gate.begin(time.monotonic())
+        held_back = gate.awaited
+        gate.begin(time.monotonic())
+        if gate.delay:
             self._throttle.changed(gate)
+        if held_back:  # else nothing has changed for anybody
             self._touch(gate)
 
     def left(self, gate: HostGate) -> None:

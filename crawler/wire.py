@@ -341,13 +341,12 @@ def _trusting(_file: str | None, _folder: str | None) -> ssl.SSLContext:
     return context
 
 
-def headers_of(answer: aiohttp.ClientResponse) -> CIMultiDictProxy[str]:
+def headers_as_text(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
     """Return the headers as text: UTF-8, or else Latin-1, in which every byte is a character.
 
     aiohttp leaves lone surrogates where it is not UTF-8, and no file or database takes those.
     In a `Location` they are escaped: browsers ask for such bytes as they are.
     """
-    headers = answer.headers
     if all(map(str.isascii, headers.values())):
         return headers
     return CIMultiDictProxy(CIMultiDict((k, _text(k, value)) for k, value in headers.items()))

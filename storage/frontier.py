@@ -137,10 +137,15 @@ def stands(connection: sqlite3.Connection, run: int, fingerprint: int, other_tha
 # ── out of the frontier ─────────────────────────────────────────────────────────────────────
 
 # One row of JSON with all requests: rows by themselves would each ask for the interpreter's lock
-# (see `bulk`). A body is no JSON, and few requests have one.
+# (see `bulk`). A body is no JSON, and few requests have one; nor is a BLOB where somebody else put
+# one in place of a text.
+_TEXT = "iif(typeof({0}) = 'blob', hex({0}), {0})"
 _ROW = (
-    "json_array(id, fingerprint, url, host, method, body IS NOT NULL, payload, callback, priority, "
-    "depth, attempts)"
+    "json_array(id, fingerprint, "
+    + ", ".join(map(_TEXT.format, ("url", "host", "method")))
+    + ", body IS NOT NULL, "
+    + ", ".join(map(_TEXT.format, ("payload", "callback")))
+    + ", priority, depth, attempts)"
 )
 _BODY = QueuedRequest._fields.index("body")
 # What is held in memory is still `queued` in the file.

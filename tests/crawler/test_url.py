@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ada_url
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crawler import Request, Response
@@ -648,6 +648,18 @@ _HREFS = st.one_of(
         ]
     ),
     st.text(st.sampled_from("ab:/?#.\\ \t%2e@;é"), max_size=8),
+    st.text(st.sampled_from("aB1/.~-_?=&+"), max_size=12),
+    st.builds(
+        "http{}://{}/{}".format,
+        st.sampled_from(["", "s"]),
+        st.one_of(
+            st.sampled_from(
+                ["xn--a", "1.2", "a.0x1", "a.b.", "a--b.c", "a..b", "1a.b", "localhost"]
+            ),
+            st.text(st.sampled_from("ab.-1x"), max_size=6),
+        ),
+        st.text(st.sampled_from("a1/.~-_?=&+%"), max_size=8),
+    ),
 )
 
 
@@ -658,6 +670,7 @@ def _where(find, *arguments):
         return "no url"
 
 
+@settings(max_examples=500)
 @given(st.lists(st.tuples(_BASES, _HREFS), max_size=12))
 def test_a_link_leads_to_the_same_page_with_a_memory_as_without(links):
     for base, href in links:
