@@ -214,9 +214,9 @@ class Response:
 
         A base that is a `data:` or `javascript:` url does not count, nor does a second one.
         """
-        if self.is_markup and b"<base" in self.body.lower():
-            base = self.tree.css_first("base[href]")
-            href = base.attributes.get("href") if base else None
+        if self._may_have_base():
+            found = (base.attrs.get("href") for base in self.tree.tags("base"))
+            href = next((href for href in found if href is not None), None)
             if href:
                 try:
                     url = join(self.url, href)
@@ -226,6 +226,10 @@ class Response:
                 if not url.startswith(_NO_BASE):
                     return url
         return self.url
+
+    def _may_have_base(self) -> bool:
+        # Where there is a tree, to look through it takes less time than through the bytes.
+        return self.is_markup and ("tree" in self.__dict__ or b"<base" in self.body.lower())
 
     def urljoin(self, url: str) -> str:
         """Return `url` made absolute; raises `ValueError` when it cannot be."""
@@ -277,10 +281,13 @@ class Response:
             followed = {href.partition("#")[0] for href in allowed}
         # Most links of a page are there several times, or differ only in their fragment.
         pages = dict.fromkeys([href.partition("#")[0] for href in dict.fromkeys(hrefs(found))])
+        known = self._links.known
         for page in pages:
-            # White space before a fragment is part of the url; at its end it would not be.
-            whole = f"{page}#" if page[-1:].isspace() else page
-            request = Request(self._absolute(whole), callback, **arguments)
+            url = known.get(page)
+            if url is None:
+                # White space before a fragment is part of the url; at its end it would not be.
+                url = self._absolute(f"{page}#" if page[-1:].isspace() else page)
+            request = Request(url, callback, **arguments)
             if followed is not None:
                 request.nofollow = page not in followed
             yield request

@@ -238,12 +238,14 @@ class Scheduler:
         if gate.freed is not None:
             gate.freed.set()
         lane = self._lanes.get(gate.host)
-        if lane is not None:
-            self._arm(lane, time.monotonic())
-            self._drop_if_idle(lane)
-        else:
+        if lane is None:
             self.memory.is_idle(gate.host)
-        self._wake.set()
+            return
+        self._arm(lane, time.monotonic())
+        self._drop_if_idle(lane)
+        # Before a commit has made room there is nothing to do; but with the last lane, all is done.
+        if not self._full or gate.host not in self._lanes:
+            self._wake.set()
 
     # ── what the committer tells ────────────────────────────────────────────────────────
 

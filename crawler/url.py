@@ -91,21 +91,21 @@ class Links:
     of the parser gives up the interpreter's lock four times.
     """
 
-    __slots__ = ("_base", "_directory", "_known")
+    __slots__ = ("_base", "_directory", "known")
 
     def __init__(self, base: str) -> None:
-        """`base` is canonical, but may have a fragment."""
+        """`base` is canonical, but may have a fragment. `known` is what was found for it before."""
         self._base = base
         self._directory = ""
-        self._known: dict[str, str] = {}
+        self.known: dict[str, str] = {}
         if is_web(base):
             path = base.partition("#")[0].partition("?")[0]
             self._directory = path[: path.rindex("/") + 1]
-            self._known = _known_links(self._directory)
+            self.known = _known_links(self._directory)
 
     def to(self, href: str) -> str:
         """Return where a link leads; raises `ValueError` when that is no URL."""
-        return self._known.get(href) or self._find(href)
+        return self.known.get(href) or self._find(href)
 
     def _find(self, href: str) -> str:
         if not self._directory or not _depends_on_directory(href):
@@ -120,8 +120,8 @@ class Links:
             url = _noted(href)
         else:
             url = canonical(href, self._directory)
-        if len(self._known) < _REMEMBERED:
-            self._known[href] = url
+        if len(self.known) < _REMEMBERED:
+            self.known[href] = url
         return url
 
 
