@@ -94,13 +94,13 @@ class Links:
     __slots__ = ("_base", "_directory", "known")
 
     def __init__(self, base: str) -> None:
-        """`base` is canonical, but may have a fragment. `known` is what was found for it before."""
+        """`base` is absolute; it may have a fragment. `known` is what was found for it before."""
         self._base = base
         self._directory = ""
         self.known: dict[str, str] = {}
         if is_web(base):
             path = base.partition("#")[0].partition("?")[0]
-            self._directory = path[: path.rindex("/") + 1]
+            self._directory = _directory(path[: path.rindex("/") + 1])
             self.known = _known_links(self._directory)
 
     def to(self, href: str) -> str:
@@ -110,12 +110,8 @@ class Links:
     def _find(self, href: str) -> str:
         if not self._directory or not _depends_on_directory(href):
             return canonical(href, self._base)
-        plain = _PLAIN_PATH.fullmatch(href)
-        if plain:
-            directory = self._directory
-            for _ in range(len(plain[1]) // 3):
-                directory = _above(directory)
-            url = _noted(directory + plain[2])
+        if plain := _PLAIN_PATH.fullmatch(href):
+            url = _noted(self._reached_by(plain[1]) + plain[2])
         elif _PLAIN_URL.fullmatch(href):
             url = _noted(href)
         else:
@@ -124,17 +120,24 @@ class Links:
             self.known[href] = url
         return url
 
+    def _reached_by(self, way: str) -> str:
+        """Return the directory that `/`, or any number of `../`, leads to."""
+        directory = self._directory
+        if way == "/":
+            return directory[: directory.index("/", len("https://")) + 1]
+        for _ in range(len(way) // len("../")):
+            directory = _above(directory)
+        return directory
+
 
 # Letters, digits and marks that mean nothing, in segments that do not begin with a dot.
 _SEGMENT = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*+"
-_REST = rf"(?:{_SEGMENT}(?:/{_SEGMENT})*+/?)?(?:\?[A-Za-z0-9_.=&+/-]++)?"
-_PLAIN_PATH = re.compile(
-    rf"((?:\.\./)*+)({_SEGMENT}(?:/{_SEGMENT})*+/?(?:\?[A-Za-z0-9_.=&+/-]++)?)"
-)
+_SEGMENTS = rf"{_SEGMENT}(?:/{_SEGMENT})*+/?"
+_QUERY = r"(?:\?[A-Za-z0-9_.=&+/-]++)?"
+_PLAIN_PATH = re.compile(rf"(/|(?:\.\./)*+)({_SEGMENTS}{_QUERY})")
 # A host whose last label is of letters is no IPv4 address; one in punycode would be looked into.
-_PLAIN_URL = re.compile(
-    rf"https?://(?:(?!xn--)[a-z0-9]++(?:-[a-z0-9]++)*+\.)*+[a-z]{{2,20}}+/{_REST}"
-)
+_LABEL = "[a-z0-9]++(?:-[a-z0-9]++)*+"
+_PLAIN_URL = re.compile(rf"https?://(?:{_LABEL}\.)*+[a-z]{{2,20}}+/(?:{_SEGMENTS})?{_QUERY}")
 
 
 def _above(directory: str) -> str:
@@ -152,6 +155,11 @@ def _depends_on_directory(href: str) -> bool:
 
 _OF_PAGE = "?#"  # and "", which is in every text
 _LONGEST_KNOWN = 512
+
+
+@lru_cache(maxsize=256)
+def _directory(path: str) -> str:
+    return canonical(path)  # as it is already, but for a response that somebody made by hand
 
 
 @lru_cache(maxsize=8)

@@ -36,7 +36,6 @@ _OVERHEAD_PER_BYTE = 16
 _BYTE = re.compile("[\udc80-\udcff]")
 # Linux: SO_MEMINFO, whose first number is the memory of what was received (sock_diag(7)).
 _MEMORY = 55 if sys.platform == "linux" else None
-_ESTABLISHED = b"\x01"
 _LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
 _WARY = 60.0  # seconds that no connection to a server is kept which broke one as it was used again
 _MOST_DISTRUSTED = 10_000  # servers; then all of them get another chance
@@ -116,11 +115,9 @@ class Wire(ResponseHandler):
         assert self.transport is not None
         sock = self.transport.get_extra_info("socket")
         if _MEMORY is not None:
-            # What waits to be read takes memory, the end of a connection too. Unlike `poll` these
-            # two keep the interpreter's lock, which other threads would be glad to take: 15 µs.
-            waiting = sock.getsockopt(socket.SOL_SOCKET, _MEMORY, 4)
-            state = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)
-            return any(waiting) or state != _ESTABLISHED
+            # What waits to be read takes memory, the end of a connection too. Unlike `poll` this
+            # keeps the interpreter's lock, which other threads would be glad to take: 15 µs.
+            return any(sock.getsockopt(socket.SOL_SOCKET, _MEMORY, 4))
         if self._poll is None:
             self._poll = select.poll()
             self._poll.register(sock.fileno(), select.POLLIN)
