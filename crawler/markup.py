@@ -37,7 +37,7 @@ _LARGE = 1 << 20
 # So many tags are harmless, however they are nested: 0.6 s at worst.
 _FEW_TAGS = 20_000
 # Nodes that formatting elements may multiply to: 100 bytes each.
-_MULTIPLIED = 500_000
+_MULTIPLIED = 1_000_000
 # A tag has three bytes at least, and the most that n tags can make is when half of them are
 # made anew in each of the others.
 _TINY = 3 * int((4 * _MULTIPLIED) ** 0.5)

@@ -270,8 +270,7 @@ class Response:
         if xpath is not None:
             found = self.xpath(xpath)
         elif css is not None or isinstance(links, str):
-            query = css if css is not None else str(links)
-            found = self.selector.nodes(query) if self.is_markup else ()
+            found = self._selected(css if css is not None else str(links))
         else:
             assert links is not None
             found = links
@@ -291,6 +290,15 @@ class Response:
             if followed is not None:
                 request.nofollow = page not in followed
             yield request
+
+    def _selected(self, query: str) -> Iterable[Any]:
+        if not self.is_markup:
+            return ()
+        if query != "a" or self.heeds_nofollow:
+            return self.selector.nodes(query)
+        # So it is nearly always, and then nobody need look which of them are links.
+        found = [node.attrs.get("href") for node in self.tree.tags("a")]
+        return dict.fromkeys([href for href in found if href is not None])
 
     @_once
     def _links(self) -> Links:
