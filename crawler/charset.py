@@ -144,14 +144,18 @@ def _of_declaration(head: bytes) -> str | None:
 
 def _of_meta(head: bytes) -> str | None:
     for tag in _META.finditer(head):
-        attributes: dict[str, str] = {}
-        for name, *values in _ATTRIBUTE.findall((tag[1] or b"").decode("latin-1")):
-            attributes.setdefault(name.lower(), "".join(values))
-        label = attributes.get("charset")
-        if label is None and attributes.get("http-equiv", "").lower() == "content-type":
-            charset = _CHARSET.search(attributes.get("content", ""))
-            label = charset[1] if charset else None
-        codec = _codec(label) if label else None
-        if codec:
+        if tag[1] and (codec := _of_tag(tag[1])):
             return codec
     return None
+
+
+@lru_cache(maxsize=256)  # the pages of a site say it in the same words
+def _of_tag(text: bytes) -> str | None:
+    attributes: dict[str, str] = {}
+    for name, *values in _ATTRIBUTE.findall(text.decode("latin-1")):
+        attributes.setdefault(name.lower(), "".join(values))
+    label = attributes.get("charset")
+    if label is None and attributes.get("http-equiv", "").lower() == "content-type":
+        charset = _CHARSET.search(attributes.get("content", ""))
+        label = charset[1] if charset else None
+    return _codec(label) if label else None

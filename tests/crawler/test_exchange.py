@@ -1,0 +1,127 @@
+"""A request over a kept connection: the same on the wire as over a new one, and as careful."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import aiohttp
+import pytest
+
+from crawler.errors import FetchError
+from crawler.exchange import Exchange
+from crawler.fetcher import Fetcher
+from crawler.guard import Guard
+from crawler.request import Request
+from crawler.settings import Settings
+from crawler.throttle import Throttle
+
+PATIENCE = 20.0
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+class Server:
+    """Answers the n-th request with the n-th answer, the last one again and again."""
+
+    def __init__(self, *answers: bytes) -> None:
+        self.answers = list(answers)
+        self.heads: list[bytes] = []
+        self.connections = 0
+        self.ended = asyncio.Event()  # a client has closed a connection
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                answer = self.answers[min(len(self.heads), len(self.answers) - 1)]
+                self.heads.append(head)
+                writer.write(answer)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            self.ended.set()
+        finally:
+            writer.close()
+
+
+@asynccontextmanager
+async def fetching(*answers: bytes) -> AsyncIterator[tuple[Fetcher, Server, str]]:
+    server = Server(*answers)
+    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
+    host, port = listening.sockets[0].getsockname()
+    settings = Settings()
+    try:
+        async with (
+            asyncio.timeout(PATIENCE),
+            Fetcher(settings, Guard([f"{host}:{port}"]), Throttle(settings)) as fetcher,
+        ):
+            yield fetcher, server, f"http://{host}:{port}"
+    finally:
+        listening.close()
+
+
+async def test_a_kept_connection_is_asked_in_the_same_words_as_a_new_one() -> None:
+    async with fetching(WHOLE) as (fetcher, server, url):
+        for _ in range(3):
+            request = Request(f"{url}/a?b=%C3%A9&c=", headers={"X-Own": "1", "user-agent": "me"})
+            assert (await fetcher.fetch(request)).body == b"ok"
+    assert server.connections == 1
+    first, *others = server.heads
+    assert others == [first, first]
+    assert first.startswith(b"GET /a?b=%C3%A9&c= HTTP/1.1\r\nHost: 127.0.0.1:")
+    assert first.count(b"\r\nX-Own: 1\r\n") == 1
+    assert first.lower().count(b"user-agent:") == 1
+
+
+async def test_what_is_asked_by_head_has_no_body() -> None:
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"
+    async with fetching(WHOLE, head, WHOLE) as (fetcher, server, url):
+        await fetcher.fetch(Request(url))
+        response = await fetcher.fetch(Request(url, method="HEAD"))
+        assert (response.body, response.headers["Content-Length"]) == (b"", "1000")
+        assert (await fetcher.fetch(Request(url))).body == b"ok"
+    assert server.connections == 1
+
+
+async def test_interim_answers_are_passed_over() -> None:
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n"
+    async with fetching(WHOLE, hints + WHOLE) as (fetcher, server, url):
+        for _ in range(2):
+            assert (await fetcher.fetch(Request(url))).body == b"ok"
+    assert len(server.heads) == 2
+
+
+async def test_an_answer_that_is_none_ends_the_connection() -> None:
+    async with fetching(WHOLE, b"HTTP/1.1 nonsense\r\n\r\n", WHOLE) as (fetcher, server, url):
+        await fetcher.fetch(Request(url))
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(Request(url))
+        assert caught.value.reason == "bad_response"
+        assert (await fetcher.fetch(Request(url))).body == b"ok"
+    assert server.connections == 2
+
+
+async def test_a_body_that_is_not_read_to_its_end_ends_the_connection() -> None:
+    large = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n" + b"x" * 50_000
+    async with fetching(WHOLE, large, WHOLE) as (fetcher, server, url):
+        await fetcher.fetch(Request(url))
+        assert (await fetcher.fetch(Request(url), first=10)).body == b"x" * 10
+        await server.ended.wait()
+        assert (await fetcher.fetch(Request(url))).body == b"ok"
+    assert server.connections == 2
+
+
+async def test_a_fetch_that_is_cancelled_ends_the_connection_it_waits_on() -> None:
+    async with fetching(WHOLE, b"", WHOLE) as (fetcher, server, url):
+        await fetcher.fetch(Request(url))
+        waiting = asyncio.create_task(fetcher.fetch(Request(url)))
+        while len(server.heads) < 2:
+            await asyncio.sleep(0)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        await server.ended.wait()
+        assert (await fetcher.fetch(Request(url))).body == b"ok"
+
+
+async def test_without_a_kept_connection_nothing_is_asked() -> None:
+    async with aiohttp.TCPConnector() as connector:
+        assert await Exchange(connector).ask("GET", "http://127.0.0.1:9/", {}) is None
