@@ -6,7 +6,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .PHONY: demo test lint soak format clean
-.PHONY: bench bench-micro bench-story bench-adaptive bench-fairness bench-processes
+.PHONY: bench bench-micro bench-steps bench-story bench-adaptive bench-fairness bench-processes
 .PHONY: bench-flat bench-start bench-idle
 
 $(READY): pyproject.toml
@@ -50,6 +50,9 @@ bench-micro: $(READY)  ## what each step of a page costs
 	$(BIN)/python -m pytest -o addopts=--import-mode=importlib -q --benchmark-sort=fullname \
 		--benchmark-columns=median,iqr,rounds $(ARGUMENTS) \
 		benchmarks/micro
+
+bench-steps: $(READY)  ## where a page's microseconds go
+	$(BIN)/python -m benchmarks.steps
 
 bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
 	@if command -v uv >/dev/null 2>&1; then \

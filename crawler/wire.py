@@ -10,9 +10,7 @@ import math
 import os
 import re
 import select
-import socket
 import ssl
-import sys
 from typing import Any
 
 import aiohttp
@@ -34,8 +32,6 @@ _OVERHEAD_FREE = 16 * 1024
 _OVERHEAD_PER_BYTE = 16
 # A byte of a header that is not UTF-8, as aiohttp gives it.
 _BYTE = re.compile("[\udc80-\udcff]")
-# Linux: SO_MEMINFO, whose first number is the memory of what was received (sock_diag(7)).
-_MEMORY = 55 if sys.platform == "linux" else None
 _LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
 _WARY = 60.0  # seconds that no connection to a server is kept which broke one as it was used again
 _MOST_DISTRUSTED = 10_000  # servers; then all of them get another chance
@@ -112,15 +108,10 @@ class Wire(ResponseHandler):
         self._peer = tuple(transport.get_extra_info("peername") or ())
 
     def _has_news(self) -> bool:
-        assert self.transport is not None
-        sock = self.transport.get_extra_info("socket")
-        if _MEMORY is not None:
-            # What waits to be read takes memory, the end of a connection too. Unlike `poll` this
-            # keeps the interpreter's lock, which other threads would be glad to take: 15 µs.
-            return any(sock.getsockopt(socket.SOL_SOCKET, _MEMORY, 4))
         if self._poll is None:
+            assert self.transport is not None
             self._poll = select.poll()
-            self._poll.register(sock.fileno(), select.POLLIN)
+            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
         return bool(self._poll.poll(0))
 
     def set_response_params(self, **params: Any) -> None:
