@@ -1,15 +1,16 @@
 """A parse on trial: in a process of its own, which it may cost its life.
 
-    python -P trial.py      the process: answers each text that comes with one byte
+    python -P trial.py FILE     the process: answers each text in the file of that number with a byte
 
 Nothing can stop lexbor once it runs, and it can be made to take hours, or all the memory there is.
 So a text that may be such is parsed in a child first, which the kernel ends when it has used up
-its seconds or its memory. What the child survives, the same parser survives here.
+its seconds or (on Linux) its memory. What the child survives, the same parser survives here.
 """
 
 import atexit
 import os
 import resource
+import select
 import signal
 import struct
 import subprocess
@@ -33,8 +34,7 @@ _DEEP = "crawler-none *"
 # How a child ends that took too much time, or whose parser broke.
 _ITS_OWN_DOING = frozenset({signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT})
 _TRIES = 2
-# Where the child finds the text: its standard error, which nothing else is written to.
-_TEXT = 2
+_PATIENCE = 60.0  # seconds more than it may take, for a machine that is busy
 
 
 class Trial:
@@ -77,19 +77,21 @@ class _Child:
     """
 
     def __init__(self) -> None:
-        self._text = TemporaryFile(buffering=0)  # noqa: SIM115 - closed at the end
+        self._text = _file_in_memory()
+        number = self._text.fileno()
         # In a session of its own: what the terminal's keys end is us, and we end it.
         self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-            [sys.executable, "-P", __file__],
+            [sys.executable, "-P", __file__, str(number)],
+            pass_fds=(number,),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=self._text,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
         self.pid = self._process.pid
 
     def ask(self, text: bytes, seconds: float) -> bool | None:
-        """Return the verdict, None when the child died."""
+        """Return the verdict, None when the child died, or stands still."""
         asked, answers = self._process.stdin, self._process.stdout
         assert asked is not None
         assert answers is not None
@@ -97,6 +99,10 @@ class _Child:
         with suppress(BrokenPipeError):
             asked.write(_HEADER.pack(seconds, len(text)))
             asked.flush()
+        ready = select.poll()
+        ready.register(answers, select.POLLIN)
+        if not ready.poll((seconds + _PATIENCE) * 1000):
+            self._process.kill()
         answer = answers.read(1)
         return answer == b"y" if answer else None
 
@@ -108,6 +114,12 @@ class _Child:
         return self._process.wait()
 
 
+def _file_in_memory() -> IO[bytes]:
+    if sys.platform == "linux":
+        return open(os.memfd_create("trial"), "w+b", buffering=0)
+    return TemporaryFile(buffering=0)
+
+
 TRIAL = Trial()
 atexit.register(TRIAL.end)
 
@@ -115,14 +127,15 @@ atexit.register(TRIAL.end)
 # ── in the child ────────────────────────────────────────────────────────────────────────────
 
 
-def _serve(asked: IO[bytes], answers: IO[bytes]) -> None:
+def _serve(text_file: int, asked: IO[bytes], answers: IO[bytes]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
     while header := asked.read(_HEADER.size):
         seconds, size = _HEADER.unpack(header)
-        text = os.pread(_TEXT, size, 0)
-        resource.setrlimit(resource.RLIMIT_AS, (_used() + int(MEMORY * seconds), most))
+        text = os.pread(text_file, size, 0)
+        if sys.platform == "linux":
+            resource.setrlimit(resource.RLIMIT_AS, (_used() + int(MEMORY * seconds), most))
         signal.setitimer(signal.ITIMER_PROF, seconds)
         verdict = _parses(text)
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -140,10 +153,10 @@ def _parses(text: bytes) -> bool:
 
 
 def _used() -> int:
-    """Return the bytes of address space that are in use."""
+    """Return the bytes of address space that are in use; only Linux says it."""
     with open("/proc/self/statm") as statm:
         return int(statm.read().split()[0]) * resource.getpagesize()
 
 
 if __name__ == "__main__":
-    _serve(sys.stdin.buffer, sys.stdout.buffer)
+    _serve(int(sys.argv[1]), sys.stdin.buffer, sys.stdout.buffer)
