@@ -1,6 +1,6 @@
 """A parse on trial: in a process of its own, which it may cost its life.
 
-    python -P trial.py FILE     the process: answers each text in the file of that number with a byte
+    python -P trial.py FILE     the process: FILE is a descriptor; for each text in it, one byte
 
 Nothing can stop lexbor once it runs, and it can be made to take hours, or all the memory there is.
 So a text that may be such is parsed in a child first, which the kernel ends when it has used up
