@@ -25,9 +25,9 @@ from typing import Any, NamedTuple
 
 from crawler import Item, Request, Response, Spider
 
-PAGES = int(os.environ.get("PAGES", "400"))
+PAGES = int(os.environ.get("PAGES", "1500"))
 ROWS = 180  # of each table
-ROUNDS = int(os.environ.get("ROUNDS", "5"))
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 PROCESSES = (1, 2, 3)
 WANTED = 1.6  # times the speed of one process, with as many processes as cores
 
