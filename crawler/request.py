@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 
 from crawler import payload as payloads
 from crawler.errors import InvalidUrl
-from crawler.url import canonical, fingerprint, host_of, is_web, redact
+from crawler.url import LONGEST_KNOWN, canonical, fingerprint, host_of, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
 
@@ -250,8 +250,6 @@ def to_record(
     )
 
 
-# Longer urls are not worth the memory: as many as are known would take 65 MB at this length.
-LONGEST_KNOWN = 512
 _MOST_KNOWN = 1 << 16
 
 

@@ -39,6 +39,8 @@ _RAW_USERINFO = re.compile(
 _TAB_OR_NEWLINE = re.compile(r"[\t\r\n]")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _SHOWN = 200  # characters of a broken URL that go into a message
+# Longer urls are not remembered: as many as may be known would take 65 MB at this length.
+LONGEST_KNOWN = 512
 _REMEMBERED = 10_000  # hosts whose site, or place in a scope, is kept
 
 
@@ -148,13 +150,12 @@ def _above(directory: str) -> str:
 
 def _depends_on_directory(href: str) -> bool:
     """Tell whether of a base no more counts than its directory, or nothing."""
-    if href[:1] in _OF_PAGE or href[0] <= " " or len(href) > _LONGEST_KNOWN:
+    if href[:1] in _OF_PAGE or href[0] <= " " or len(href) > LONGEST_KNOWN:
         return False
     return ":" not in href or href.startswith(("http://", "https://"))
 
 
 _OF_PAGE = "?#"  # and "", which is in every text
-_LONGEST_KNOWN = 512
 
 
 @lru_cache(maxsize=256)
