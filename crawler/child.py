@@ -87,7 +87,8 @@ def _arrive(start: Start) -> "_Child":
     """Load the spider; raises whatever is in the way."""
     sys.path[:], sys.argv[:] = start.path, start.argv
     if isinstance(sys.stdout, TextIOWrapper):
-        sys.stdout.reconfigure(line_buffering=True)  # lines of several processes stay whole
+        # Lines of several processes stay whole, with PYTHONUNBUFFERED too.
+        sys.stdout.reconfigure(line_buffering=True, write_through=False)
     spider = spider_at(start.address)(**start.arguments)
     return _Child(spider, start)
 

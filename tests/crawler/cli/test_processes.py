@@ -122,6 +122,19 @@ async def test_what_callbacks_log_and_print_comes_out_as_ever(project: Project) 
     assert json.loads(last)["done"] == 4
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+async def test_lines_of_several_processes_stay_whole(project: Project, unbuffered: str) -> None:
+    # Without a buffer Python writes what `print` is given in pieces.
+    async with serve(shop_pages(200)) as site:
+        project.write("spiders/busy.py", BUSY.format(url=site.url))
+        done = await project.crawler(
+            *("run", "busy", "--processes", "2", "--json", *QUIET), PYTHONUNBUFFERED=unbuffered
+        )
+    assert sorted(done.out.splitlines()[:-1]) == sorted(
+        f"at {site.url}{n}" for n in ("", *range(1, 201))
+    )
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 async def test_a_signal_to_all_its_processes_stops_it_in_good_order(
     project: Project, number: signal.Signals
