@@ -33,6 +33,9 @@ _BINARY = bytes((*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 _BEGINNING = 1024
 T = TypeVar("T")
 
+_BASE = re.compile(rb"<base", re.IGNORECASE)
+# Encodings in which a page may say `<base` without having these bytes.
+_UNLIKE_ASCII = ("utf-16", "iso2022", "iso-2022")
 # What `<base href>` may not be (HTML standard section 4.2.3).
 _NO_BASE = ("data:", "javascript:")
 
@@ -228,8 +231,10 @@ class Response:
         return self.url
 
     def _may_have_base(self) -> bool:
-        # Where there is a tree, to look through it takes less time than through the bytes.
-        return self.is_markup and ("tree" in self.__dict__ or b"<base" in self.body.lower())
+        # A look through the bytes takes a third of the time of a walk through the tree.
+        return self.is_markup and (
+            self.encoding.startswith(_UNLIKE_ASCII) or _BASE.search(self.body) is not None
+        )
 
     def urljoin(self, url: str) -> str:
         """Return `url` made absolute; raises `ValueError` when it cannot be."""

@@ -581,6 +581,22 @@ def test_links_are_relative_to_the_first_base_that_may_be_one(markup, base):
 
 
 @pytest.mark.parametrize(
+    ("charset", "body"),
+    [
+        ("utf-16le", "<p><base href=/b/>".encode("utf-16-le")),
+        ("utf-16be", "<p><base href=/b/>".encode("utf-16-be")),
+        ("iso-2022-jp", b"<p><\x1b(Bbase href=/b/>"),
+        ("shift_jis", "<p>\u8868<bASe href=/b/>".encode("shift_jis")),
+    ],
+)
+def test_a_base_is_found_in_any_encoding_and_after_the_head(charset, body):
+    response = Response(
+        "http://a.example/x", headers={"Content-Type": f"text/html; charset={charset}"}, body=body
+    )
+    assert response.base_url == "http://a.example/b/"
+
+
+@pytest.mark.parametrize(
     ("body", "kind", "found"),
     [
         (b"<title>a</title>" + b"\0" * 1000, "text/html", None),
