@@ -6,6 +6,7 @@ from contextvars import ContextVar
 
 import aiohttp
 
+from crawler.deadline import Deadline
 from crawler.decoding import Decoder, decoder_for
 from crawler.errors import FetchError
 from crawler.exchange import Answer
@@ -94,7 +95,7 @@ class Bodies:
         self._places_of_others = Places()
 
     async def read(
-        self, answer: aiohttp.ClientResponse | Answer, first: int | None, deadline: asyncio.Timeout
+        self, answer: aiohttp.ClientResponse | Answer, first: int | None, deadline: Deadline
     ) -> bytes:
         """Return the decoded body; of a larger one its `first` bytes, if that is given.
 
@@ -156,13 +157,11 @@ class Bodies:
             pass  # whatever is wrong with it, it is not missed
 
 
-async def off_the_clock(deadline: asyncio.Timeout, wait: Awaitable[object]) -> None:
+async def off_the_clock(deadline: Deadline, wait: Awaitable[object]) -> None:
     """Await `wait` without counting it against a deadline."""
-    loop = asyncio.get_running_loop()
-    left = (deadline.when() or loop.time()) - loop.time()
-    deadline.reschedule(None)
+    left = deadline.pause()
     await wait
-    deadline.reschedule(loop.time() + left)
+    deadline.resume(left)
 
 
 def _parts(chunk: bytes, decoder: Decoder | None, piece: int) -> Iterable[bytes]:

@@ -6,7 +6,7 @@ at a few cookies and not at all. Changes are noted as plain records for the stor
 """
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from crawler.request import Request
@@ -159,8 +159,8 @@ class Cookies:
 
     # ── to servers ──────────────────────────────────────────────────────────────────────
 
-    def send(self, jar: str, url: str, headers: dict[str, str]) -> None:
-        """Add to `headers` what a jar has for `url` (canonical).
+    def with_ours(self, jar: str, url: str, headers: Mapping[str, str]) -> Mapping[str, str]:
+        """Return the headers with what a jar has for `url` (canonical); the same if it has nothing.
 
         A Cookie header that is there already stays, and its names win. What makes the header
         longer than servers accept is left out: longer paths and older cookies go first, so that
@@ -169,7 +169,9 @@ class Cookies:
         if jar in self._jars and (found := self._matching(jar, url)):
             if len(found) > 1:
                 found.sort(key=lambda cookie: (-len(cookie.path), cookie.created))
+            headers = dict(headers)
             _add(headers, [(cookie.name, cookie.value) for cookie in found])
+        return headers
 
     def _matching(self, jar: str, url: str) -> list[CookieRecord]:
         host = name_of(host_of(url))

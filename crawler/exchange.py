@@ -6,6 +6,7 @@ kept connection has none of it: it is written, and the answer read, by the same 
 parser. What is private in aiohttp and relied on here is pinned by `tests/crawler/test_exchange.py`.
 """
 
+import asyncio
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -23,7 +24,7 @@ from crawler.errors import FetchError
 from crawler.url import host_of, origin_of
 from crawler.wire import fault_in
 
-_MOST_KEYS = 4096
+_MOST_ORIGINS = 4096
 
 
 class Answer:
@@ -68,12 +69,20 @@ class Answer:
 
 
 class Exchange:
-    """Asks over the connections that a connector keeps; `parameters` are for each answer."""
+    """Asks over the connections that a connector keeps.
 
-    def __init__(self, connector: aiohttp.BaseConnector, **parameters: Any) -> None:
+    `usual` are the headers that most requests have, and `parameters` are for each answer.
+    """
+
+    def __init__(
+        self, connector: aiohttp.BaseConnector, usual: Mapping[str, str], **parameters: Any
+    ) -> None:
         self._connector = connector
         self._parameters = parameters
-        self._keys: dict[str, ConnectionKey] = {}
+        self._usual = usual
+        self._origins: dict[str, tuple[ConnectionKey, bytes]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._outbox: list[tuple[asyncio.WriteTransport, bytes]] = []
 
     async def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer | None:
         """Return the answer to a request without a body; None when no connection is kept.
@@ -82,15 +91,15 @@ class Exchange:
         is lost, and `FetchError("bad_response")` for an answer that is none.
         """
         origin = origin_of(url)
-        connection = await self._connector._get(self._keys.get(origin) or self._key(origin), [])
+        key, fields = self._origins.get(origin) or self._learn(origin)
+        connection = await self._connector._get(key, [])
         if connection is None:
             return None
         try:
-            head = CIMultiDict({"Host": host_of(url)})
-            for name, value in headers.items():
-                head[name] = value
-            line = f"{method} {url[len(origin) :]} HTTP/1.1"
-            return await self._over(connection, method, _serialize_headers(line, head))
+            if headers is not self._usual:
+                fields = _fields(origin, headers)
+            request = f"{method} {url[len(origin) :]} HTTP/1.1\r\n".encode("ascii") + fields
+            return await self._over(connection, method, request)
         except HttpProcessingError as error:
             connection.close()
             raise FetchError("bad_response", fault_in(error.message), retryable=True) from error
@@ -105,16 +114,39 @@ class Exchange:
         protocol.set_response_params(
             skip_payload=method == "HEAD", read_until_eof=True, **self._parameters
         )
-        protocol.transport.write(request)
+        self._post(protocol.transport, request)
         while True:
             message, body = await protocol.read()
             if not 100 <= message.code < 200 or message.code == 101:
                 return Answer(method, message, body, connection)
 
-    def _key(self, origin: str) -> ConnectionKey:
-        """Return by what the connector knows its connections with an origin."""
+    def _post(self, transport: asyncio.WriteTransport, request: bytes) -> None:
+        """Write with all other requests of this turn of the loop.
+
+        A write to a server on this machine that sleeps wakes it: twice as long as all else of it.
+        """
+        if not self._outbox:
+            self._loop.call_soon(self._write)
+        self._outbox.append((transport, request))
+
+    def _write(self) -> None:
+        outbox, self._outbox = self._outbox, []
+        for transport, request in outbox:
+            if not transport.is_closing():  # who waited for the answer may have been cancelled
+                transport.write(request)
+
+    def _learn(self, origin: str) -> tuple[ConnectionKey, bytes]:
+        """Return by what the connector knows its connections with an origin, and what is usual."""
         request = aiohttp.ClientRequest("GET", URL(f"{origin}/", encoded=True))
-        if len(self._keys) >= _MOST_KEYS:
-            self._keys.clear()
-        self._keys[origin] = request.connection_key
-        return self._keys[origin]
+        if len(self._origins) >= _MOST_ORIGINS:
+            self._origins.clear()
+        found = self._origins[origin] = request.connection_key, _fields(origin, self._usual)
+        return found
+
+
+def _fields(origin: str, headers: Mapping[str, str]) -> bytes:
+    """Return the headers as they are sent; raises `ValueError` for what would be several."""
+    head = CIMultiDict({"Host": host_of(f"{origin}/")})
+    for name, value in headers.items():
+        head[name] = value
+    return _serialize_headers("", head).removeprefix(b"\r\n")

@@ -1,6 +1,5 @@
 """The one guarded door to the network: seeds, links, redirects, robots.txt and user calls."""
 
-import asyncio
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -12,6 +11,7 @@ from yarl import URL
 
 from crawler.body import Bodies, off_the_clock
 from crawler.cookies import Cookies
+from crawler.deadline import Deadline, Deadlines
 from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.exchange import Answer, Exchange
@@ -100,7 +100,8 @@ class Fetcher:
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
             **_OF_ANSWERS,
         )
-        self._exchange = Exchange(connector, **_OF_ANSWERS)
+        self._exchange = Exchange(connector, self._headers, **_OF_ANSWERS)
+        self._deadlines = Deadlines()
         # aiohttp would send a GET again by itself when the server hangs up: a contact that no
         # delay, no count of attempts and no server's log would agree with. A test pins this.
         self._session._retry_connection = False
@@ -116,6 +117,7 @@ class Fetcher:
             try:
                 await self._session.close()
             finally:
+                self._deadlines.close()
                 await self._resolver.close()
                 self._session = None
 
@@ -138,6 +140,8 @@ class Fetcher:
         Raises `FetchError` (with a reason) when no whole response could be had in time, and
         `DropRequest` when the guard or `before_hop` refuses a page.
         """
+        if self._session is None:
+            raise RuntimeError("the fetcher is not entered")
         url = canonical(request.url) if url is None else url
         method, body = request.method, request.body
         headers = dict(request.headers)
@@ -150,10 +154,10 @@ class Fetcher:
         gate = self._throttle.gate(host_of(url))
         limit = gate.timeout
         try:
-            async with asyncio.timeout(limit) as deadline:
+            with self._deadlines.within(limit) as deadline:
                 while True:
                     own = _harmless(gate.headers) if plain else gate.headers
-                    sent = {**general, **own, **headers}
+                    sent = {**general, **own, **headers} if own or headers else general
                     response = await self._hop(request, method, url, sent, body, first, deadline)
                     target = self._redirect_target(response, url)
                     if target is None:
@@ -181,19 +185,17 @@ class Fetcher:
         request: Request,
         method: str,
         url: str,
-        sent: dict[str, str],
+        sent: Mapping[str, str],
         body: bytes | None,
         first: int | None,
-        deadline: asyncio.Timeout,
+        deadline: Deadline,
     ) -> Response:
-        if self._session is None:
-            raise RuntimeError("the fetcher is not entered")
         self._guard.approach(url)
         phases = request.phases
         started = time.perf_counter()
         jar = self._cookies.jar_of(request)
         if jar is not None:
-            self._cookies.send(jar, url, sent)
+            sent = self._cookies.with_ours(jar, url, sent)
         content = b""
         try:
             async with await self._ask(method, url, sent, body) as answer:

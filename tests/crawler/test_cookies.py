@@ -50,7 +50,7 @@ def jar(url: str = HTTP, *headers: str, clock: Clock | None = None) -> Cookies:
 def sent(cookies: Cookies, url: str, own: str = "", name: str = "") -> str | None:
     """The Cookie header of a request for `url`, which brings `own` itself."""
     headers = {"cookie": own} if own else {}
-    cookies.send(name, url, headers)
+    headers = dict(cookies.with_ours(name, url, headers))
     return headers.get("cookie", headers.get("Cookie"))
 
 

@@ -124,4 +124,4 @@ async def test_a_fetch_that_is_cancelled_ends_the_connection_it_waits_on() -> No
 
 async def test_without_a_kept_connection_nothing_is_asked() -> None:
     async with aiohttp.TCPConnector() as connector:
-        assert await Exchange(connector).ask("GET", "http://127.0.0.1:9/", {}) is None
+        assert await Exchange(connector, {}).ask("GET", "http://127.0.0.1:9/", {}) is None
