@@ -13,9 +13,9 @@ from typing import Any
 
 Rows = Sequence[tuple[Any, ...]]
 
-# Rows in one statement. Powers of two below it make up the rest, so that few statements serve
-# all numbers of rows, and the connection keeps them prepared.
-_MOST = 128
+# Rows in one statement. For each statement the thread asks for the lock again, so the rows of a
+# group are in two at most; and of so many sizes that the connection keeps them all prepared.
+_MOST, _FEW = 128, 16
 # SQLite's own limit for parameters is 32,766, where it is not raised.
 _MOST_VALUES = 32_000
 
@@ -45,13 +45,19 @@ def select(
 
 
 def _statements(before: str, rows: Rows, after: str) -> Iterator[tuple[str, list[Any]]]:
-    start, size = 0, _MOST
+    start = 0
     while start < len(rows):
-        while size > 1 and (size > len(rows) - start or size * len(rows[0]) > _MOST_VALUES):
-            size //= 2
+        size = min(_size(len(rows) - start), _MOST_VALUES // len(rows[0]))
         some = rows[start : start + size]
         yield _sql(before, len(some[0]), size, after), list(chain.from_iterable(some))
         start += size
+
+
+def _size(left: int) -> int:
+    """Return how many of so many rows go into the next statement: all, or all but a few."""
+    if left <= _FEW:
+        return left
+    return min(_MOST, left - left % (4 if left < _MOST // 2 else 16))
 
 
 @lru_cache(maxsize=1024)

@@ -124,7 +124,7 @@ def test_a_group_of_visits_is_one_transaction(crawl: Crawl) -> None:
     assert [one for one in seen if one.startswith("COMMIT")] == ["COMMIT"]
     assert seen[0] == "BEGIN IMMEDIATE"
     assert seen[-1] == "COMMIT"
-    assert len([one for one in seen if one.startswith("UPDATE crawl_request")]) == 2  # of 2 and 1
+    assert len([one for one in seen if one.startswith("UPDATE crawl_request")]) == 1
 
 
 def test_a_group_with_a_visit_that_cannot_be_stored_is_one_transaction_too(crawl: Crawl) -> None:
