@@ -7,7 +7,8 @@ parser. What is private in aiohttp and relied on here is pinned by `tests/crawle
 """
 
 import asyncio
-from collections.abc import Mapping
+import math
+from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
 
@@ -22,28 +23,35 @@ from yarl import URL
 
 from crawler.errors import FetchError
 from crawler.url import host_of, origin_of
-from crawler.wire import fault_in
+from crawler.wire import Wire, fault_in, with_news
 
 _MOST_ORIGINS = 4096
+_KEPT_FOR = 30.0  # seconds, or up to twice that
 
 
 class Answer:
     """The head of an answer, and its body to come: what is read of `aiohttp.ClientResponse`.
 
-    To be entered. At its end the connection goes back to where it is kept, if all was read.
+    To be entered. At its end the connection is kept again, if all was read, and `keep` given it.
     """
 
-    __slots__ = ("_connection", "content", "headers", "method", "status")
+    __slots__ = ("_connection", "_keep", "content", "headers", "method", "status")
 
     def __init__(
-        self, method: str, message: RawResponseMessage, body: StreamReader, connection: Connection
+        self,
+        method: str,
+        message: RawResponseMessage,
+        body: StreamReader,
+        connection: Connection,
+        keep: Callable[[Connection], None],
     ) -> None:
         self.method = method
         self.status = message.code
         self.headers = message.headers
         self.content = body
         self._connection: Connection | None = connection
-        body.on_eof(self._release)
+        self._keep = keep
+        body.on_eof(self._done)
 
     @property
     def content_length(self) -> int | None:
@@ -60,16 +68,21 @@ class Answer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._release()
+        if self._connection is not None:
+            self._connection.release()  # aiohttp closes it: there is more to come
 
-    def _release(self) -> None:
+    def _done(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            connection.release()
+            self._keep(connection)
+
+
+class _Stale(Exception):
+    """The connection has something to say before it was asked: it is of no use."""
 
 
 class Exchange:
-    """Asks over the connections that a connector keeps.
+    """Asks over connections that are there, and keeps them; new ones are the connector's to make.
 
     `usual` are the headers that most requests have, and `parameters` are for each answer.
     """
@@ -81,8 +94,10 @@ class Exchange:
         self._parameters = parameters
         self._usual = usual
         self._origins: dict[str, tuple[ConnectionKey, bytes]] = {}
+        self._kept: dict[ConnectionKey, list[tuple[Connection, float]]] = {}
         self._loop = asyncio.get_running_loop()
-        self._outbox: list[tuple[asyncio.WriteTransport, bytes]] = []
+        self._outbox: list[tuple[Wire, bytes]] = []
+        self._sweep: asyncio.TimerHandle | None = None
 
     async def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer | None:
         """Return the answer to a request without a body; None when no connection is kept.
@@ -92,48 +107,99 @@ class Exchange:
         """
         origin = origin_of(url)
         key, fields = self._origins.get(origin) or self._learn(origin)
-        connection = await self._connector._get(key, [])
-        if connection is None:
-            return None
-        try:
-            if headers is not self._usual:
-                fields = _fields(origin, headers)
-            request = f"{method} {url[len(origin) :]} HTTP/1.1\r\n".encode("ascii") + fields
-            return await self._over(connection, method, request)
-        except HttpProcessingError as error:
-            connection.close()
-            raise FetchError("bad_response", fault_in(error.message), retryable=True) from error
-        except BaseException:
-            connection.close()
-            raise
+        if headers is not self._usual:
+            fields = _fields(origin, headers)
+        request = f"{method} {url[len(origin) :]} HTTP/1.1\r\n".encode("ascii") + fields
+        while (connection := self._take(key) or await self._connector._get(key, [])) is not None:
+            try:
+                return await self._over(connection, method, request)
+            except _Stale:
+                connection.close()
+            except HttpProcessingError as error:
+                connection.close()
+                raise FetchError("bad_response", fault_in(error.message), retryable=True) from error
+            except BaseException:
+                connection.close()
+                raise
+        return None
+
+    def close(self) -> None:
+        """Close the connections that are kept; no answer is to be under way."""
+        self._drop_older(math.inf)
+        if self._sweep is not None:
+            self._sweep.cancel()
 
     async def _over(self, connection: Connection, method: str, request: bytes) -> Answer:
-        protocol = connection.protocol
-        assert protocol is not None
-        assert protocol.transport is not None
-        protocol.set_response_params(
+        wire = connection.protocol
+        assert isinstance(wire, Wire)
+        wire.set_response_params(
             skip_payload=method == "HEAD", read_until_eof=True, **self._parameters
         )
-        self._post(protocol.transport, request)
+        self._post(wire, request)
         while True:
-            message, body = await protocol.read()
+            message, body = await wire.read()
             if not 100 <= message.code < 200 or message.code == 101:
-                return Answer(method, message, body, connection)
+                return Answer(method, message, body, connection, self._keep)
 
-    def _post(self, transport: asyncio.WriteTransport, request: bytes) -> None:
-        """Write with all other requests of this turn of the loop.
+    # ── what is to be sent ──────────────────────────────────────────────────────────────
+
+    def _post(self, wire: Wire, request: bytes) -> None:
+        """Send with all other requests of this turn of the loop.
 
         A write to a server on this machine that sleeps wakes it: twice as long as all else of it.
         """
         if not self._outbox:
-            self._loop.call_soon(self._write)
-        self._outbox.append((transport, request))
+            self._loop.call_soon(self._send)
+        self._outbox.append((wire, request))
 
-    def _write(self) -> None:
-        outbox, self._outbox = self._outbox, []
-        for transport, request in outbox:
-            if not transport.is_closing():  # who waited for the answer may have been cancelled
-                transport.write(request)
+    def _send(self) -> None:
+        # Some may have been closed by the server meanwhile.
+        outbox = [(wire, request) for wire, request in self._outbox if wire.is_usable]
+        self._outbox = []
+        talking = with_news(wire for wire, _ in outbox)
+        for wire, request in outbox:
+            if wire.number in talking:
+                wire.give_up(_Stale())
+            else:
+                assert wire.transport is not None
+                wire.transport.write(request)
+
+    # ── connections ─────────────────────────────────────────────────────────────────────
+
+    def _keep(self, connection: Connection) -> None:
+        wire = connection.protocol
+        if wire is None or wire.should_close:
+            connection.release()  # aiohttp closes it
+            return
+        self._kept.setdefault(connection._key, []).append((connection, self._loop.time()))
+        if self._sweep is None:
+            self._sweep = self._loop.call_later(_KEPT_FOR, self._sweep_up)
+
+    def _take(self, key: ConnectionKey) -> Connection | None:
+        """Return the connection that was used last: of too many, the others come to their end."""
+        kept = self._kept.get(key)
+        while kept:
+            connection, _ = kept.pop()
+            wire = connection.protocol
+            if isinstance(wire, Wire) and wire.is_usable:
+                return connection
+            connection.close()
+        return None
+
+    def _sweep_up(self) -> None:
+        self._sweep = None
+        self._drop_older(self._loop.time() - _KEPT_FOR)
+        if self._kept:
+            self._sweep = self._loop.call_later(_KEPT_FOR, self._sweep_up)
+
+    def _drop_older(self, than: float) -> None:
+        for key, kept in list(self._kept.items()):
+            for connection, since in kept:
+                if since < than:
+                    connection.close()
+            self._kept[key] = [one for one in kept if one[1] >= than]
+            if not self._kept[key]:
+                del self._kept[key]
 
     def _learn(self, origin: str) -> tuple[ConnectionKey, bytes]:
         """Return by what the connector knows its connections with an origin, and what is usual."""

@@ -10,6 +10,7 @@ import aiohttp
 from yarl import URL
 
 from crawler.body import Bodies, off_the_clock
+from crawler.connector import WireConnector
 from crawler.cookies import Cookies
 from crawler.deadline import Deadline, Deadlines
 from crawler.decoding import ACCEPT_ENCODING
@@ -22,7 +23,7 @@ from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.url import canonical, host_of, is_web, origin_of
-from crawler.wire import MAX_HEADERS, MAX_LINE, WireConnector, fault_in, headers_as_text
+from crawler.wire import MAX_HEADERS, MAX_LINE, fault_in, headers_as_text
 
 # Called before each redirect hop with the url left and the url to come: waits for the next
 # host's turn, and raises `DropRequest` when the page must not be fetched.
@@ -114,6 +115,7 @@ class Fetcher:
         trace: TracebackType | None,
     ) -> None:
         if self._session is not None:
+            self._exchange.close()
             try:
                 await self._session.close()
             finally:

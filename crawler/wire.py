@@ -5,15 +5,13 @@ in aiohttp and relied on here is pinned by `tests/crawler/test_wire.py`.
 """
 
 import asyncio
-import functools
 import math
-import os
 import re
 import select
 import ssl
+from collections.abc import Iterable
 from typing import Any
 
-import aiohttp
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
 from aiohttp.streams import StreamReader
@@ -67,7 +65,7 @@ class Wire(ResponseHandler):
         self._received = 0  # bytes of this answer
         self._used = False  # it has answered before
         self._ended_well = False  # the server said that it would send no more
-        self._poll: select.poll | None = None
+        self._number = -1  # of the socket; not known yet
         self._watch: asyncio.TimerHandle | None = None
         self._window_began = 0.0
         self._window_received = 0
@@ -81,11 +79,14 @@ class Wire(ResponseHandler):
         What a kept connection has to say can only be its end, or an answer to no request of
         ours, which would be taken for the answer to the next one.
         """
-        if not super().is_connected():
-            return False
         if self._asking or not self._used:
-            return True
-        return not self._is_distrusted() and not self._has_news()
+            return super().is_connected()
+        return self.is_usable and not self._has_news()
+
+    @property
+    def is_usable(self) -> bool:
+        """The same of a kept connection, but for a look at whether there is something to read."""
+        return super().is_connected() and not self._is_distrusted()
 
     @property
     def should_close(self) -> bool:
@@ -107,12 +108,21 @@ class Wire(ResponseHandler):
         super().connection_made(transport)
         self._peer = tuple(transport.get_extra_info("peername") or ())
 
-    def _has_news(self) -> bool:
-        if self._poll is None:
+    @property
+    def number(self) -> int:
+        """The number of the socket."""
+        if self._number < 0:
             assert self.transport is not None
-            self._poll = select.poll()
-            self._poll.register(self.transport.get_extra_info("socket").fileno(), select.POLLIN)
-        return bool(self._poll.poll(0))
+            self._number = self.transport.get_extra_info("socket").fileno()
+        return self._number
+
+    def _has_news(self) -> bool:
+        return bool(with_news([self]))
+
+    def give_up(self, error: Exception) -> None:
+        """End the waiting for an answer to what was not sent: the connection has news."""
+        self._asking = False
+        self.set_exception(error)
 
     def set_response_params(self, **params: Any) -> None:
         """Make ready for the answer to a request that is about to be sent."""
@@ -311,34 +321,16 @@ class Wire(ResponseHandler):
         self._watch = self._loop.call_at(self._window_began + RATE_WINDOW, self._judge_rate)
 
 
-class WireConnector(aiohttp.TCPConnector):
-    """aiohttp's pool of connections, of `Wire`s, with TLS 1.2 or later, verified."""
+def with_news(wires: Iterable[Wire]) -> set[int]:
+    """Return the numbers of those connections that have something to read, or are at their end.
 
-    def __init__(self, *, min_rate: float, **options: Any) -> None:
-        super().__init__(**options)
-        self._factory = functools.partial(  # type: ignore[assignment]
-            Wire, loop=self._loop, min_rate=min_rate, distrusted={}
-        )
-
-    def _get_ssl_context(self, req: aiohttp.ClientRequest) -> ssl.SSLContext | None:
-        # Made for the first url that needs it: a crawl over http begins 20 ms earlier.
-        return tls_context() if req.is_ssl() else None
-
-
-def tls_context() -> ssl.SSLContext:
-    """Return a client's side of TLS that trusts the system's authorities.
-
-    `SSL_CERT_FILE` and `SSL_CERT_DIR` in the environment name others, as OpenSSL has it.
+    One call for many: it gives up the interpreter's lock, and wakes whoever waits for it, though
+    mostly in vain.
     """
-    return _trusting(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@functools.lru_cache(maxsize=1)  # to read the authorities takes 20 ms
-def _trusting(_file: str | None, _folder: str | None) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    context.set_alpn_protocols(["http/1.1"])
-    return context
+    poll = select.poll()
+    for wire in wires:
+        poll.register(wire.number, select.POLLIN)
+    return {number for number, _ in poll.poll(0)}
 
 
 def headers_as_text(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:

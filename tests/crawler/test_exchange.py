@@ -3,10 +3,13 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from socket import SHUT_WR
+from typing import Any
 
 import aiohttp
 import pytest
 
+from crawler import exchange
 from crawler.errors import FetchError
 from crawler.exchange import Exchange
 from crawler.fetcher import Fetcher
@@ -27,9 +30,12 @@ class Server:
         self.heads: list[bytes] = []
         self.connections = 0
         self.ended = asyncio.Event()  # a client has closed a connection
+        self.peers: dict[Any, Any] = {}  # our sockets, by the address of the client's
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        ours = writer.get_extra_info("socket").dup()
+        self.peers[writer.get_extra_info("peername")] = ours
         try:
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -39,6 +45,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             self.ended.set()
         finally:
+            ours.close()
             writer.close()
 
 
@@ -125,3 +132,47 @@ async def test_a_fetch_that_is_cancelled_ends_the_connection_it_waits_on() -> No
 async def test_without_a_kept_connection_nothing_is_asked() -> None:
     async with aiohttp.TCPConnector() as connector:
         assert await Exchange(connector, {}).ask("GET", "http://127.0.0.1:9/", {}) is None
+
+
+async def test_connections_that_were_not_used_for_long_are_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(exchange, "_KEPT_FOR", 0.05)
+    async with fetching(WHOLE) as (fetcher, server, url):
+        for _ in range(2):
+            await fetcher.fetch(Request(url))
+        await server.ended.wait()
+        assert (await fetcher.fetch(Request(url))).body == b"ok"
+    assert server.connections == 2
+
+
+async def test_a_connection_that_is_kept_is_closed_at_the_end() -> None:
+    async with fetching(WHOLE) as (fetcher, server, url):
+        for _ in range(2):  # the second time it is the exchange that keeps it
+            await fetcher.fetch(Request(url))
+        assert not server.ended.is_set()
+        await fetcher.__aexit__(None, None, None)
+        await server.ended.wait()
+    assert server.connections == 1
+
+
+async def test_one_connection_serves_those_that_come_one_after_the_other() -> None:
+    async with fetching(WHOLE) as (fetcher, server, url):
+        await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(5)))
+        before = server.connections
+        for _ in range(20):
+            await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(5)))
+    assert server.connections == before == 5
+
+
+async def test_a_connection_with_news_is_passed_over_and_another_one_asked() -> None:
+    """Its server ended it so late that the loop has not read of it: past the loop, as here."""
+    async with fetching(WHOLE) as (fetcher, server, url):
+        for _ in range(2):
+            await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(2)))
+        assert server.connections == 2
+        last, _ = next(iter(fetcher._exchange._kept.values()))[-1]
+        socket = server.peers[last.transport.get_extra_info("sockname")]
+        socket.shutdown(SHUT_WR)
+        assert (await fetcher.fetch(Request(url))).body == b"ok"
+        assert (server.connections, len(server.heads)) == (2, 5)

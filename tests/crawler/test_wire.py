@@ -19,7 +19,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from yarl import URL
 
-from crawler import wire
+from crawler import connector, wire
+from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
@@ -288,11 +289,11 @@ def test_who_answers_before_being_asked_is_not_believed(run: Any) -> None:
 
     async def work() -> str:
         async with Hostile(play) as server:
-            connector = wire.WireConnector(min_rate=0)
-            async with aiohttp.ClientSession(connector=connector) as session:
+            pool = WireConnector(min_rate=0)
+            async with aiohttp.ClientSession(connector=pool) as session:
                 request = aiohttp.ClientRequest("GET", URL(server.url), session=session)
                 timeout = aiohttp.ClientTimeout()
-                connection = await connector.connect(request, [], timeout)
+                connection = await pool.connect(request, [], timeout)
                 while connection.protocol is not None and connection.protocol.is_connected():
                     await asyncio.sleep(0)
                 connection.close()
@@ -539,7 +540,7 @@ def test_an_answer_may_come_byte_by_byte(name: str) -> None:
 
 
 def test_tls_begins_at_1_2_and_is_verified() -> None:
-    context = wire.tls_context()
+    context = connector.tls_context()
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -552,8 +553,8 @@ async def test_without_tls_no_authorities_are_read(monkeypatch: pytest.MonkeyPat
         made.append(tls_context())
         return made[-1]
 
-    tls_context = wire.tls_context
-    monkeypatch.setattr(wire, "tls_context", make)
+    tls_context = connector.tls_context
+    monkeypatch.setattr(connector, "tls_context", make)
     assert (await fetch(raw(ONE))).status == 200
     assert not made
     with pytest.raises(FetchError, match="tls"):  # nobody trusts this one
@@ -568,9 +569,9 @@ async def test_aiohttp_is_as_it_is_relied_on() -> None:
     """A new release of aiohttp that fails here needs `crawler/wire.py` looked through."""
     assert HttpResponseParser.__module__ == "aiohttp._http_parser"  # the one in C
     assert hasattr(aiohttp.TCPConnector, "_get_ssl_context")
-    connector = wire.WireConnector(min_rate=1.0)
-    made = connector._factory()
-    await connector.close()
+    pool = WireConnector(min_rate=1.0)
+    made = pool._factory()
+    await pool.close()
     assert type(made) is Wire
     plain = ResponseHandler(asyncio.get_running_loop())
     for name in ("_exception", "_parser", "_reading_paused", "_buffer", "_should_close", "_loop"):
