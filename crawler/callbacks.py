@@ -6,6 +6,8 @@ import sys
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
+from inspect import CO_ITERABLE_COROUTINE
+from types import GeneratorType
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +15,8 @@ from pydantic import BaseModel
 from crawler.request import Request
 from crawler.spider import Spider
 
+# What a callback may return by itself, instead of yielding it.
+_SINGLE = (Request, BaseModel, dict)
 # After so long (seconds) in a generator that never waits, the other coroutines get their turn.
 _TURN = 0.01
 # What a callback gets to clean up after it was cancelled (seconds), before it is left behind.
@@ -79,7 +83,10 @@ async def run_callback(
     seconds in all, yields more than `most`, or calls `sys.exit`; and whatever it raises itself.
     When cancelled, so is the callback.
     """
-    if inspect.isawaitable(result) or isinstance(result, AsyncIterator):
+    # A generator nearly always; one can be awaited, too, if it is marked as a coroutine.
+    if (type(result) is not GeneratorType or result.gi_code.co_flags & CO_ITERABLE_COROUTINE) and (
+        inspect.isawaitable(result) or isinstance(result, AsyncIterator)
+    ):
         await _bounded(_take_async(result, take, most), timeout)
     else:
         await _take_plain(result, take, timeout, most)
@@ -87,7 +94,7 @@ async def run_callback(
 
 async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float, most: int) -> None:
     """Walk a plain iterable; the clock is looked at only after each of its results."""
-    if result is None or isinstance(result, Request | BaseModel | dict):
+    if result is None or isinstance(result, _SINGLE):
         take(result)
         return
     clock = asyncio.get_running_loop().time

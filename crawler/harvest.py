@@ -10,6 +10,8 @@ from crawler.request import Request
 from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
 
+_ITEM = (BaseModel, dict)
+
 
 class Harvest:
     """Takes what the callback of one page yields, in order.
@@ -47,7 +49,7 @@ class Harvest:
                 self._found(
                     self._discovery.record(output, self._row, self._position, nofollow=nofollow)
                 )
-        elif isinstance(output, BaseModel | dict):
+        elif isinstance(output, _ITEM):
             try:
                 self.items.append(row_of(output, self._url))
             except ValueError as error:

@@ -1,6 +1,7 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from typing import Any
 
@@ -22,6 +23,7 @@ _SHOWN = 2000
 
 # What the URL standard takes from both ends: less than what Python calls white space.
 _AROUND = "".join(map(chr, range(0x21)))
+_SPACE = re.compile("[\x00-\x20]")
 
 # Reasons that another link to the same page may lift.
 _FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
@@ -62,6 +64,17 @@ def hrefs(links: Iterable[Any]) -> Iterator[str]:
             yield link.strip(_AROUND)
         elif (href := _href(link)) is not None:
             yield href
+
+
+def pages_of(urls: Sequence[str]) -> Iterable[str]:
+    """Return the urls without their fragments, and without what is around them, each once.
+
+    Most links of a page are there several times, or differ only in their fragment.
+    """
+    pages = dict.fromkeys([url.partition("#")[0] for url in urls])
+    if _SPACE.search("".join(pages)) is None:  # so it is nearly always
+        return pages
+    return dict.fromkeys([url.strip(_AROUND).partition("#")[0] for url in dict.fromkeys(urls)])
 
 
 def is_nofollow(link: Any) -> bool:

@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import nullcontext
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -106,14 +105,11 @@ class OwnParser:
             response.heeds_nofollow = True
             nofollow = forbids_following(response, self._settings.agent)
         harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
-        is_large = len(response.body) > _LARGE_PAGE and response.is_markup
-        async with self._large_pages if is_large else nullcontext():
-            started = time.perf_counter()
-            if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
-                await response.parse_ahead()
-            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
-            request.phases.parse = time.perf_counter() - started
-            self._selects[request.callback] = "tree" in vars(response)
+        if len(response.body) > _LARGE_PAGE and response.is_markup:
+            async with self._large_pages:
+                await self._call(callback, response, harvest, visit)
+        else:
+            await self._call(callback, response, harvest, visit)
         visit.state, visit.reason = "done", None
         visit.canonical_url = canonical_of(response)
         if self._settings.traps and not request.dont_filter:
@@ -122,6 +118,17 @@ class OwnParser:
             visit.final_url = response.url
             if request.method == "GET" and not request.dont_filter:
                 visit.alias = self._discovery.identify(response.url)[2]
+
+    async def _call(
+        self, callback: Callable[..., Any], response: Response, harvest: Harvest, visit: Visit
+    ) -> None:
+        request = response.request
+        started = time.perf_counter()
+        if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
+            await response.parse_ahead()
+        await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
+        request.phases.parse = time.perf_counter() - started
+        self._selects[request.callback] = "tree" in vars(response)
 
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:

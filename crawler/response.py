@@ -3,7 +3,8 @@
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from typing import Any, Generic, Self, TypeVar, overload
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -11,13 +12,12 @@ from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
 from crawler.errors import ParseBudgetError
-from crawler.links import href_of, hrefs, is_nofollow
+from crawler.links import href_of, hrefs, is_nofollow, pages_of
 from crawler.markup import parse, parse_aside
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
 from crawler.url import Links, join
 
-_MARKUP = ("html", "xml")
 # How files begin that are no markup, whatever their Content-Type says (as in the MIME Sniffing
 # standard, sections 6 and 7; only what no text begins with).
 _NO_MARKUP = re.compile(
@@ -38,6 +38,11 @@ _BASE = re.compile(rb"<base", re.IGNORECASE)
 _UNLIKE_ASCII = ("utf-16", "iso2022", "iso-2022")
 # What `<base href>` may not be (HTML standard section 4.2.3).
 _NO_BASE = ("data:", "javascript:")
+
+
+@lru_cache(maxsize=256)
+def _is_markup_type(content_type: str) -> bool:
+    return "html" in content_type or "xml" in content_type
 
 
 class _once(Generic[T]):  # noqa: N801 - it is used as a decorator
@@ -155,7 +160,7 @@ class Response:
         if _NO_MARKUP.match(self.body) or self._is_noise():
             return False
         if self.content_type:
-            return any(kind in self.content_type for kind in _MARKUP)
+            return _is_markup_type(self.content_type)
         return self.body.lstrip()[:1] == b"<"
 
     def _is_noise(self) -> bool:
@@ -270,23 +275,19 @@ class Response:
         given = [way for way in (links, css, xpath) if way is not None]
         if len(given) != 1:
             raise ValueError("follow_all takes one of: links, css=, xpath=")
+        query = links if isinstance(links, str) else css
         followed: set[str] | None = None
-        found: Iterable[Any]
-        if xpath is not None:
-            found = self.xpath(xpath)
-        elif css is not None or isinstance(links, str):
-            found = self._selected(css if css is not None else str(links))
+        if query == "a" and not self.heeds_nofollow:
+            # So it is nearly always, and then nobody need look which of them are links.
+            nodes = self.tree.tags("a") if self.is_markup else ()
+            urls = [href for node in nodes if (href := node.attrs.get("href")) is not None]
         else:
-            assert links is not None
-            found = links
-        if self.heeds_nofollow:
-            found = list(found)
-            allowed = hrefs(link for link in found if not is_nofollow(link))
-            followed = {href.partition("#")[0] for href in allowed}
-        # Most links of a page are there several times, or differ only in their fragment.
-        pages = dict.fromkeys([href.partition("#")[0] for href in dict.fromkeys(hrefs(found))])
+            found = self._found(query, xpath, links)
+            urls = list(hrefs(found))
+            if self.heeds_nofollow:
+                followed = {*pages_of([*hrefs(link for link in found if not is_nofollow(link))])}
         known = self._links.known
-        for page in pages:
+        for page in pages_of(urls):
             url = known.get(page)
             if url is None:
                 # White space before a fragment is part of the url; at its end it would not be.
@@ -296,14 +297,12 @@ class Response:
                 request.nofollow = page not in followed
             yield request
 
-    def _selected(self, query: str) -> Iterable[Any]:
-        if not self.is_markup:
-            return ()
-        if query != "a" or self.heeds_nofollow:
-            return self.selector.nodes(query)
-        # So it is nearly always, and then nobody need look which of them are links.
-        found = [node.attrs.get("href") for node in self.tree.tags("a")]
-        return dict.fromkeys([href for href in found if href is not None])
+    def _found(self, query: str | None, xpath: str | None, links: Any) -> Sequence[Any]:
+        if xpath is not None:
+            return list(self.xpath(xpath))
+        if query is not None:
+            return self.selector.nodes(query) if self.is_markup else ()
+        return list(links)
 
     @_once
     def _links(self) -> Links:
