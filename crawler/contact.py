@@ -34,7 +34,7 @@ class Courtesy:
 
 
 class Contact:
-    """Holds a slot of one host at a time; `async with` gives the last one back.
+    """Holds a slot of one host at a time; `with` gives the last one back.
 
     `gate` is a host whose slot the scheduler has taken for us already, or None, and `url` the
     canonical one that it was taken for.
@@ -49,10 +49,10 @@ class Contact:
         self._granted = gate is not None
         self._since = 0.0  # when the contact with the host began, monotonic
 
-    async def __aenter__(self) -> Self:
+    def __enter__(self) -> Self:
         return self
 
-    async def __aexit__(
+    def __exit__(
         self,
         kind: type[BaseException] | None,
         error: BaseException | None,

@@ -10,7 +10,7 @@ from typing import Self
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
 from crawler.fetcher import Fetcher
-from crawler.middleware import Handler, Middleware, compose
+from crawler.middleware import Handler, Middleware, around, compose
 from crawler.request import Request, identify
 from crawler.response import Response
 
@@ -22,7 +22,10 @@ VISITING: ContextVar[Contact | None] = ContextVar("visiting", default=None)
 
 
 class Door:
-    """`fetch` is what workers and spiders call; the semaphore bounds the fetches in flight."""
+    """`fetch` is what workers and spiders call; the semaphore bounds the fetches in flight.
+
+    The crawl's `own` middleware is around the user's.
+    """
 
     def __init__(
         self,
@@ -31,6 +34,7 @@ class Door:
         middleware: Sequence[Middleware],
         stands: Stands,
         *,
+        own: Sequence[Middleware] = (),
         concurrency: int,
     ) -> None:
         self._fetcher = fetcher
@@ -38,6 +42,8 @@ class Door:
         self._courtesy = courtesy
         self._slots = asyncio.Semaphore(concurrency)
         self.fetch: Handler = compose(middleware, self._pass)
+        for layer in reversed(own):
+            self.fetch = around(layer, self.fetch)
 
     async def _pass(self, request: Request) -> Response:
         contact = request.contact
@@ -47,7 +53,7 @@ class Door:
         # very slot that this one waits for.
         if (outer := VISITING.get()) is not None:
             outer.release()
-        async with Contact(self._courtesy) as contact:
+        with Contact(self._courtesy) as contact:
             return await self._fetch(request, contact)
 
     async def _fetch(self, request: Request, contact: Contact) -> Response:

@@ -290,8 +290,9 @@ class _House:
         door = Door(
             fetcher,
             courtesy,
-            [timing, retry(settings), *bound_middleware(spider)],
+            bound_middleware(spider),
             partial(store.stands, run),
+            own=[timing, retry(settings)],
             concurrency=settings.concurrency,
         )
         spider._fetch = door.fetch_now

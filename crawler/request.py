@@ -4,7 +4,7 @@ import json as jsonlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from urllib.parse import urlencode
 
 from crawler import payload as payloads
@@ -81,7 +81,6 @@ class Request:
         "_cookies",
         "_headers",
         "_meta",
-        "_phases",
         "attempts",
         "body",
         "callback",
@@ -93,6 +92,7 @@ class Request:
         "id",
         "method",
         "nofollow",
+        "phases",
         "priority",
         "url",
     )
@@ -101,7 +101,16 @@ class Request:
     cookies = _Made[dict[str, str]](dict)
     meta = _Made[dict[str, Any]](dict)
     cb_kwargs = _Made[dict[str, Any]](dict)
-    phases = _Made(Phases)
+    phases: Phases
+
+    if not TYPE_CHECKING:  # for whom any attribute would then be there
+
+        def __getattr__(self, name: str) -> Any:
+            # Where it is asked for again and again, the slot itself takes a tenth of the time.
+            if name != "phases":
+                raise AttributeError(f"a Request has no {name!r}", name=name, obj=self)
+            self.phases = Phases()
+            return self.phases
 
     def __init__(
         self,
@@ -128,7 +137,6 @@ class Request:
         self._cookies = _cookies(cookies) if cookies else None
         self._meta = dict(meta) if meta else None
         self._cb_kwargs = dict(cb_kwargs) if cb_kwargs else None
-        self._phases = None
         self.body: bytes | None = None
         if body or json is not None or form:
             self.body = _body(body, json, form, self.headers)

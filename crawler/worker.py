@@ -64,7 +64,10 @@ class Worker:
                     visit = await self._visit(job, place)
                 finally:
                     place.give_back()
-                await visits.put(visit)
+                if visits.full():
+                    await visits.put(visit)
+                else:
+                    visits.put_nowait(visit)
 
     async def _ask_robots(self, job: RobotsJob) -> None:
         gate, delay = job.lane.gate, 0.0
@@ -83,7 +86,7 @@ class Worker:
     async def _visit(self, job: FetchJob, place: Place) -> Visit:
         row = job.row
         visit = Visit(row.id, row.host, "failed", attempts=row.attempts + 1)
-        async with Contact(self._house, job.gate, row.url) as contact:
+        with Contact(self._house, job.gate, row.url) as contact:
             try:
                 request = from_record(row, self._models)
             except ValueError as error:
@@ -169,4 +172,4 @@ def _timings(request: Request) -> Timings:
 
 
 def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else round(seconds * 1000, 3)
+    return None if seconds is None else seconds * 1000

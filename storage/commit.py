@@ -102,13 +102,19 @@ _OUTCOME = (
     "error",
     "finished_at",
 )
+
+
+def _set(name: str, value: str) -> str:
+    return f"{name} = round({value}, 3)" if name.endswith("_ms") else f"{name} = {value}"
+
+
 _SETTLE = (
-    f"UPDATE crawl_request SET {', '.join(f'{name} = ?' for name in _OUTCOME)} "
+    f"UPDATE crawl_request SET {', '.join(_set(name, '?') for name in _OUTCOME)} "
     "WHERE id = ? AND state = 'queued'"
 )
 _SETTLE_ALL = (
     "UPDATE crawl_request SET "
-    + ", ".join(f"{name} = visit.column{place}" for place, name in enumerate(_OUTCOME, 1))
+    + ", ".join(_set(name, f"visit.column{place}") for place, name in enumerate(_OUTCOME, 1))
     + " FROM ("
 )
 _OF_ALL = (

@@ -20,23 +20,32 @@ from crawler.response import Response
 Handler = Callable[[Request], Awaitable[Response]]
 Middleware = Callable[[Request, Handler], Awaitable[Response]]
 
-__all__ = ["Handler", "Middleware", "compose"]
+__all__ = ["Handler", "Middleware", "around", "compose"]
 
 
 def compose(middleware: Sequence[Middleware], fetch: Handler) -> Handler:
     """Return `fetch` wrapped in `middleware`, the first one outermost."""
     handler = fetch
     for layer in reversed(middleware):
-        handler = _wrap(layer, handler)
+        handler = around(_checked(layer), handler)
     return handler
 
 
-def _wrap(layer: Middleware, inner: Handler) -> Handler:
-    async def handle(request: Request) -> Response:
-        response: Any = await layer(request, inner)
+def around(layer: Middleware, inner: Handler) -> Handler:
+    """Return `inner` with one layer around it, which is trusted to return a response."""
+
+    def handle(request: Request) -> Awaitable[Response]:
+        return layer(request, inner)
+
+    return handle
+
+
+def _checked(layer: Middleware) -> Middleware:
+    async def checked(request: Request, call_next: Handler) -> Response:
+        response: Any = await layer(request, call_next)
         if not isinstance(response, Response):
             name = getattr(layer, "__name__", repr(layer))
             raise TypeError(f"middleware {name} returned {type(response).__name__}, no Response")
         return response
 
-    return handle
+    return checked

@@ -135,14 +135,14 @@ class Crawl:
                 await self.committer.queue.put(await self._visit(job))
 
     async def _ask_robots(self, job: RobotsJob) -> None:
-        async with Contact(self.house, job.lane.gate) as contact:
+        with Contact(self.house, job.lane.gate) as contact:
             await contact.begin(f"{job.origin}/robots.txt")
             verdict = await self.rulebook.learn(job.origin)
         self.scheduler.robots_learned(job.lane, self.rulebook.delay(verdict))
 
     async def _visit(self, job: FetchJob) -> Visit:
         self.handed.append(job.row)
-        async with Contact(self.house, job.gate) as contact:
+        with Contact(self.house, job.gate) as contact:
             await contact.begin(job.row.url)
             return await self.outcome(job.row)
 
@@ -662,7 +662,7 @@ async def test_who_waits_for_a_host_goes_before_the_frontier(path: Path) -> None
     waiting: list[asyncio.Task[None]] = []
 
     async def wait_for_turn() -> None:
-        async with Contact(crawl.house) as contact:
+        with Contact(crawl.house) as contact:
             await contact.begin("http://a/own")
             order.append("own")
 
@@ -685,7 +685,7 @@ async def test_who_waits_for_a_host_goes_before_the_frontier(path: Path) -> None
 
 async def test_the_frontier_goes_on_when_someone_who_waited_gives_up(path: Path) -> None:
     async def wait_for_turn() -> None:
-        async with Contact(crawl.house) as contact:
+        with Contact(crawl.house) as contact:
             await contact.begin("http://a/own")
 
     async def outcome(row: QueuedRequest) -> Visit:
@@ -711,7 +711,7 @@ async def test_the_frontier_goes_on_when_someone_who_waited_gives_up(path: Path)
 async def test_a_hop_off_limits_is_dropped(path: Path) -> None:
     async with crawling(path, []) as crawl:
         crawl.house.discovery.scope = Scope(["a"])
-        async with Contact(crawl.house) as contact:
+        with Contact(crawl.house) as contact:
             await contact.begin("http://a/")
             await contact.hop("http://a/", "http://a/x")
             with pytest.raises(DropRequest, match="offsite"):
@@ -726,7 +726,7 @@ async def test_a_hop_obeys_the_robots_txt_of_where_it_leads(path: Path) -> None:
         return Response(request.url, body=b"User-agent: *\nDisallow: /no\n")
 
     async with crawling(path, [], robots=robots) as crawl:
-        async with Contact(crawl.house) as contact:
+        with Contact(crawl.house) as contact:
             await contact.begin("http://a/yes")
             await contact.hop("http://a/yes", "http://b/yes")
             with pytest.raises(DropRequest, match="robots"):
