@@ -9,15 +9,17 @@ from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
 from crawler.parameters import cleaner
-from crawler.request import Identifier, Request, to_record
+from crawler.request import Identifier, Request, is_plain, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps
-from crawler.url import Scope, canonical, fingerprint, has_bad_port, is_web, redact
+from crawler.url import LONGEST_KNOWN, Scope, canonical, fingerprint, has_bad_port, is_web, redact
 from storage.records import NewRequest, QueuedRequest
 
 # Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
 _REMEMBERED = 200_000
+# Rows kept for a moment: 400 bytes each.
+_MOST_ROWS = 4096
 # How much of a url that is none goes into the file.
 _SHOWN = 2000
 
@@ -131,11 +133,14 @@ class Discovery:
         # The same for start requests, whose session the user may have meant.
         self.identify_start = Identifier(cleaner(settings.strip_params, sessions=False))
         self._stored: set[int] = set()
+        # Rows of plain requests: before the first is stored, a link may be found many times.
+        self._rows: dict[tuple[str, str | None, int], NewRequest] = {}
 
     def widen(self, scope: Scope) -> None:
         """Follow links within `scope` from now on."""
         self.scope = scope
         self._stored.clear()  # what was offsite may not be any more
+        self._rows.clear()
 
     def has(self, request: Request) -> bool:
         """Tell whether the store is known to have a request, and need not be given it again."""
@@ -157,6 +162,22 @@ class Discovery:
         as JSON.
         """
         depth = parent.depth + 1
+        if nofollow or not is_plain(request):
+            return self._record(request, parent, depth, position, nofollow=nofollow)
+        key = (request.url, request.callback, depth)
+        row = self._rows.get(key)
+        if row is None:
+            row = self._record(request, parent, depth, position, nofollow=False)
+            # What is no url may be one for another page.
+            if len(request.url) <= LONGEST_KNOWN and row.reason != "invalid_url":
+                if len(self._rows) >= _MOST_ROWS:
+                    self._rows.clear()
+                self._rows[key] = row
+        return row
+
+    def _record(
+        self, request: Request, parent: QueuedRequest, depth: int, position: int, *, nofollow: bool
+    ) -> NewRequest:
         try:
             identity = self.identify(request.url)
         except InvalidUrl as error:

@@ -313,6 +313,17 @@ _KEPT = (
 )
 
 
+def is_plain(request: Request) -> bool:
+    """Tell whether of a request no more counts than its url and callback, and no more is kept."""
+    return not (
+        request.method != "GET"
+        or request.body
+        or request.priority
+        or request.handle_status
+        or any(getattr(request, slot) for _, slot in _KEPT)
+    )
+
+
 def _payload(request: Request) -> str | None:
     kept: dict[str, Any] = {name: v for name, slot in _KEPT if (v := getattr(request, slot))}
     if request.handle_status:

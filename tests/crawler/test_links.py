@@ -1,6 +1,8 @@
 """What becomes of the links that pages yield: which are new, and which are off limits."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler import Request, Response, Spider
 from crawler.harvest import Harvest
@@ -211,3 +213,54 @@ def test_a_page_that_asks_not_to_follow_has_its_links_as_rows():
     harvest.take({"an": "item"})
     assert [(r.state, r.reason) for r in harvest.requests] == [("skipped", "nofollow")]
     assert len(harvest.items) == 1
+
+
+# ── rows that were made before ──────────────────────────────────────────────────────────────
+
+_URLS = st.sampled_from(
+    ["http://a.example/x", "http://a.example/x#y", "http://b.example/", "mailto:joe@a.example"]
+)
+_ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "callback": st.sampled_from(["parse", "other"]),
+        "method": st.sampled_from(["GET", "HEAD", "POST"]),
+        "headers": st.just({"X": "1"}),
+        "cookies": st.just({"a": "1"}),
+        "meta": st.just({"a": 1}),
+        "cb_kwargs": st.just({"a": 1}),
+        "body": st.just(b"x"),
+        "priority": st.integers(-1, 1),
+        "errback": st.just("other"),
+        "dont_filter": st.booleans(),
+        "handle_status": st.just([404]),
+    },
+)
+_LINKS = st.tuples(_URLS, _ARGUMENTS, st.integers(0, 2), st.integers(1, 2), st.booleans())
+
+
+@given(st.lists(_LINKS, min_size=2, max_size=8))
+def test_a_row_is_the_same_whatever_was_found_before(found):
+    often = discovery(max_depth=2)
+    for url, arguments, depth, position, nofollow in found:
+        parent = HOME._replace(depth=depth)
+        rows = [
+            one.record(Request(url, **arguments), parent, position, nofollow=nofollow)
+            for one in (often, discovery(max_depth=2))
+        ]
+        assert rows[0] == rows[1]
+
+
+def test_what_was_offsite_is_not_any_more_when_the_scope_widens():
+    found = discovery()
+    assert row("http://b.example/", found).reason == "offsite"
+    found.widen(Scope(["a.example", "b.example"]))
+    assert row("http://b.example/", found).state == "queued"
+
+
+def test_what_is_no_url_here_may_be_one_elsewhere():
+    found = discovery()
+    at_mail = HOME._replace(url="mailto:joe@a.example")
+    assert found.record(Request("x"), at_mail, 1).reason == "invalid_url"
+    with pytest.raises(ValueError, match="relative url 'x'"):
+        found.record(Request("x"), HOME, 1)
