@@ -18,14 +18,18 @@ manuals, one in 150.
 import asyncio
 import os
 import re
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cache
+from typing import TypeVar
 
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.errors import ParseBudgetError
 from crawler.trial import MEMORY, OPTIONS, TRIAL
+
+T = TypeVar("T")
 
 # The run's setting `parse_budget`, in seconds of CPU.
 BUDGET: ContextVar[float] = ContextVar("parse_budget", default=1.0)
@@ -80,17 +84,18 @@ def parse(page: str | bytes) -> LexborHTMLParser:
     return _parse(page)
 
 
-async def parse_aside(page: str | bytes) -> LexborHTMLParser:
-    """The same on another thread, so that the event loop goes on: lexbor needs no interpreter.
+async def parse_aside(page: str | bytes, beside: Callable[[], T]) -> tuple[LexborHTMLParser, T]:
+    """Return the same, and what `beside` returns, both from another thread.
 
-    When cancelled, the thread still parses to the end.
+    So the event loop goes on: lexbor needs no interpreter. When cancelled, the thread still parses
+    to the end.
     """
     page = _utf8(page)
     loop = asyncio.get_running_loop()
     # What needs the interpreter is done here: a thread would have to wait for it.
     if is_suspicious(page):
         await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
-    return await loop.run_in_executor(_threads(), _parse, page)
+    return await loop.run_in_executor(_threads(), lambda: (_parse(page), beside()))
 
 
 def _parse(page: bytes) -> LexborHTMLParser:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -33,7 +34,7 @@ log = get_logger("crawler.parsing")
 _LARGE_PAGE = 1 << 19
 _LARGE_AT_ONCE = 1
 # Pages of more bytes are parsed on another thread: for fewer, to send them there takes as long.
-_AHEAD = 65_536
+_AHEAD = 131_072
 
 
 class Parser(Protocol):
@@ -107,13 +108,13 @@ class OwnParser:
         harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
         if len(response.body) > _LARGE_PAGE and response.is_markup:
             async with self._large_pages:
-                await self._call(callback, response, harvest, visit)
+                content = await self._call(callback, response, harvest, visit)
         else:
-            await self._call(callback, response, harvest, visit)
+            content = await self._call(callback, response, harvest, visit)
         visit.state, visit.reason = "done", None
         visit.canonical_url = canonical_of(response)
         if self._settings.traps and not request.dont_filter:
-            visit.content = content_of(response.body)
+            visit.content = content or content_of(response.body)
         if response.redirects:
             visit.final_url = response.url
             if request.method == "GET" and not request.dont_filter:
@@ -121,14 +122,16 @@ class OwnParser:
 
     async def _call(
         self, callback: Callable[..., Any], response: Response, harvest: Harvest, visit: Visit
-    ) -> None:
-        request = response.request
+    ) -> int | None:
+        """Run the callback; return the body's number, when that was found on the way."""
+        request, content = response.request, None
         started = time.perf_counter()
         if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
-            await response.parse_ahead()
+            content = await response.parse_ahead(partial(content_of, response.body))
         await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)
+        return content
 
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:

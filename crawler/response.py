@@ -182,16 +182,20 @@ class Response:
             return tree
         return parse(self._page) if self.is_markup else parse("")
 
-    async def parse_ahead(self) -> None:
+    async def parse_ahead(self, beside: Callable[[], T]) -> T | None:
         """Parse on another thread what `tree` is then to return, or to raise, without a wait.
 
-        To be called once at most, and before `tree`.
+        To be called once at most, and before `tree`. Returns what `beside` does, which is called
+        there, too; None when nothing could be parsed.
         """
         if self.is_markup:
             try:
-                self._spare = await parse_aside(self._page)
+                self._spare, result = await parse_aside(self._page, beside)
             except ParseBudgetError as error:
                 self._refusal = error
+            else:
+                return result
+        return None
 
     @property
     def _page(self) -> str | bytes:

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
+from threading import current_thread
 
 import pytest
 from hypothesis import given, settings
@@ -176,10 +177,11 @@ def test_what_is_not_looked_at_twice_is_parsed_in_no_time(
 
 
 async def test_a_page_can_be_parsed_beside_the_event_loop() -> None:
-    tree = await parse_aside("<p>one" * 10_000)
+    tree, thread = await parse_aside("<p>one" * 10_000, current_thread)
     assert len(tree.css("p")) == 10_000
+    assert thread is not current_thread()
     with pytest.raises(ParseBudgetError):
-        await parse_aside("<div>" * 100_000)
+        await parse_aside("<div>" * 100_000, current_thread)
 
 
 # ── in a crawl ──────────────────────────────────────────────────────────────────────────────
