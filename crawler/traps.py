@@ -62,6 +62,10 @@ _DATED_PATH = re.compile(
 _CALENDAR = re.compile(r"calend[ae]r|kalender|/(?:events?|agenda|schedule)(?![a-z])", re.IGNORECASE)
 
 
+# Bytes that are hashed at once, and how many such pieces are worth the trouble.
+_PIECE, _PIECES = 2047, 32
+
+
 class Traps:
     """Knows the links that lead into a trap, in a given year."""
 
@@ -151,5 +155,10 @@ def content_of(body: bytes) -> int | None:
     """
     if not body:
         return None
-    digest = sha1(body, usedforsecurity=False).digest()
-    return int.from_bytes(digest[:8], "big", signed=True)
+    hashed = sha1(usedforsecurity=False)
+    # A piece of less than 2 KB is hashed without giving up the interpreter's lock: whoever waits
+    # for it would be woken, but come too late. For a large body that is a small matter.
+    piece = _PIECE if len(body) < _PIECES * _PIECE else len(body)
+    for at in range(0, len(body), piece):
+        hashed.update(body[at : at + piece])
+    return int.from_bytes(hashed.digest()[:8], "big", signed=True)
