@@ -84,6 +84,8 @@ _SAVE_HOST = "INSERT INTO crawl_host (host, next_at, robots, resting)"
 _SAVE_HOST_AGAIN = """ON CONFLICT (host) DO UPDATE SET next_at = excluded.next_at,
     robots = coalesce(excluded.robots, robots), resting = excluded.resting"""
 
+# What is said of a page whose host had the same body elsewhere.
+_AGAIN = "duplicate_content"
 _OUTCOME = (
     "state",
     "reason",
@@ -112,14 +114,19 @@ _SETTLE = (
     f"UPDATE crawl_request SET {', '.join(_set(name, '?') for name in _OUTCOME)} "
     "WHERE id = ? AND state = 'queued'"
 )
+_COLUMN = {name: f"visit.column{place}" for place, name in enumerate((*_OUTCOME, "id", "host"), 1)}
+# Only finished pages have a content. What is looked up is as it was before the statement.
+_REASON = f"""CASE WHEN {_COLUMN["content"]} IS NOT NULL AND EXISTS (
+    SELECT 1 FROM crawl_request AS other WHERE other.run = crawl_request.run
+        AND other.host = {_COLUMN["host"]} AND other.content = {_COLUMN["content"]}
+        AND other.id != crawl_request.id
+) THEN '{_AGAIN}' ELSE {_COLUMN["reason"]} END"""
 _SETTLE_ALL = (
     "UPDATE crawl_request SET "
-    + ", ".join(_set(name, f"visit.column{place}") for place, name in enumerate(_OUTCOME, 1))
+    + ", ".join(_set(name, _REASON if name == "reason" else _COLUMN[name]) for name in _OUTCOME)
     + " FROM ("
 )
-_OF_ALL = (
-    f") AS visit WHERE id = visit.column{len(_OUTCOME) + 1} AND crawl_request.state = 'queued'"
-)
+_OF_ALL = f") AS visit WHERE id = {_COLUMN['id']} AND crawl_request.state = 'queued'"
 
 
 def _outcome(visit: Visit, now: str) -> tuple[object, ...]:
@@ -153,8 +160,7 @@ def _apply_together(
 ) -> None:
     """Write visits whose effects do not depend on each other; raises `_NotTogether` if they do."""
     now = now_iso()
-    visits = _without_duplicates(connection, run.id, visits)
-    rows = [_outcome(visit, now) for visit in visits]
+    rows = [(*_outcome(visit, now), visit.host) for visit in _without_duplicates(visits)]
     if bulk.change(connection, _SETTLE_ALL, rows, _OF_ALL) != len(rows):
         raise _NotTogether
     items = [item for visit in visits for item in visit.items]
@@ -167,26 +173,18 @@ def _apply_together(
     discover(connection, run.id, found, committed)
 
 
-def _without_duplicates(
-    connection: sqlite3.Connection, run: int, visits: Sequence[Visit]
-) -> list[Visit]:
-    """Return the visits, those marked whose host had the same body elsewhere."""
-    pages = [(v.id, v.host, v.content) for v in visits if v.content is not None]
-    again = set(bulk.select(connection, "SELECT page.column1 FROM (", pages, _KNOWN, run))
+def _without_duplicates(visits: Sequence[Visit]) -> list[Visit]:
+    """Return the visits, those marked of whose body another one of their host has the same."""
     first: set[tuple[str, int]] = set()
-    for id_, host, content in pages:
-        if (host, content) in first:
-            again.add(id_)
-        first.add((host, content))
-    if not again:
-        return list(visits)
-    return [replace(v, reason="duplicate_content") if v.id in again else v for v in visits]
-
-
-# Only finished pages have a content.
-_KNOWN = """) AS page WHERE EXISTS (
-    SELECT 1 FROM crawl_request WHERE run = ? AND host = page.column2 AND content = page.column3
-        AND id != page.column1)"""
+    marked = []
+    for visit in visits:
+        if visit.content is not None:
+            page = (visit.host, visit.content)
+            if page in first:
+                visit = replace(visit, reason=_AGAIN)
+            first.add(page)
+        marked.append(visit)
+    return marked
 
 
 # ── one by one ──────────────────────────────────────────────────────────────────────────────
@@ -201,7 +199,7 @@ def _apply(
         if visit.alias is not None:
             visit = _redirected(connection, run.id, visit, committed)
         if visit.content is not None and _is_known(connection, run.id, visit):
-            visit = replace(visit, reason="duplicate_content")
+            visit = replace(visit, reason=_AGAIN)
         if not settle(connection, visit):
             connection.execute("ROLLBACK TO visit")  # nor does it stand for a redirect's page
             committed.dropped.add(visit.id)
