@@ -18,6 +18,7 @@ $(READY): pyproject.toml
 		$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1" && \
 		$(BIN)/python -m pip install --quiet -e . --group dev; \
 	fi
+	@$(BIN)/python -m compileall -q crawler storage  # else every start may take 60 ms for it
 	@touch $@
 
 demo: $(READY)  ## crawl a small bookshop served on loopback, show its rows

@@ -241,8 +241,8 @@ class Response:
         return self.url
 
     def _may_have_base(self) -> bool:
-        # To walk through a large tree takes three times as long as a look through the bytes; through
-        # a small one, where it is there, half as long.
+        # A walk through a large tree takes three times as long as a look through the bytes, and
+        # through a small one, where there is one, half as long.
         return self.is_markup and (
             (len(self.body) < _SMALL and "tree" in vars(self))
             or self.encoding.startswith(_UNLIKE_ASCII)

@@ -12,20 +12,14 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import (
-    BaseSettings,
-    PydanticBaseSettingsSource,
-    SettingsConfigDict,
-)
-from pydantic_settings import SettingsError as UnreadableSource
 
 from crawler.errors import SettingsError
 
 PREFIX = "CRAWLER_"
-_CALLER = "the arguments"
+_CALLER, _ENVIRONMENT = "the arguments", "the environment"
 USER_AGENT = "crawler/0.1"
 
 
@@ -42,10 +36,10 @@ class HostSettings(BaseModel):
     headers: dict[str, str] = Field({}, description="Sent with every request to the host.")
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """How a crawl behaves. Durations are seconds, sizes are bytes."""
 
-    model_config = SettingsConfigDict(extra="forbid", frozen=True, env_prefix=PREFIX)
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     concurrency: int = Field(32, ge=1, le=10_000, description="Fetches in flight at once.")
     concurrency_per_host: int = Field(8, ge=1, description="Fetches in flight at once on one host.")
@@ -175,18 +169,6 @@ class Settings(BaseSettings):
             merged = {**merged, **entry, "headers": headers}
         return HostSettings(**merged)
 
-    @classmethod
-    def settings_customise_sources(
-        cls,
-        settings_cls: type[BaseSettings],
-        init_settings: PydanticBaseSettingsSource,
-        env_settings: PydanticBaseSettingsSource,
-        dotenv_settings: PydanticBaseSettingsSource,
-        file_secret_settings: PydanticBaseSettingsSource,
-    ) -> tuple[PydanticBaseSettingsSource, ...]:
-        """Read the constructor's arguments, then the environment; no dotenv, no secrets."""
-        return init_settings, env_settings
-
 
 def load_settings(
     config: Path | None = None,
@@ -198,24 +180,20 @@ def load_settings(
     Values in `overrides` may be text (as `--set` gives them): they are read as TOML values.
     Raises `SettingsError`, one line: which setting, where it was given, what is wrong.
     """
-    from_file = _read(config) if config else {}
     sources = {
-        str(config): from_file,
+        str(config): _read(config) if config else {},
+        _ENVIRONMENT: _environment(),
         "the spider's settings": dict(spider or {}),
         _CALLER: {key: _value(key, v) for key, v in (overrides or {}).items()},
     }
+    merged: dict[str, Any] = {}
     for where, values in sources.items():
         _refuse_unknown(values, where)
-    _refuse_unknown(_environment_names(), "the environment")
-    # The file is below the environment: what the environment sets, the file does not.
-    below = {key: v for key, v in from_file.items() if key not in _environment_names()}
-    merged = {**below, **sources["the spider's settings"], **sources[_CALLER]}
+        merged |= values
     try:
         return Settings(**merged)
     except ValidationError as error:
         raise SettingsError(_first_problem(error, sources)) from error
-    except UnreadableSource as error:
-        raise SettingsError(f"the environment: {error}: lists and tables are JSON there") from error
 
 
 def _read(config: Path) -> dict[str, Any]:
@@ -227,8 +205,24 @@ def _read(config: Path) -> dict[str, Any]:
         raise SettingsError(f"{config} is not TOML: {error}") from error
 
 
-def _environment_names() -> set[str]:
-    return {name.removeprefix(PREFIX).lower() for name in os.environ if name.startswith(PREFIX)}
+def _environment() -> dict[str, Any]:
+    """Return the settings that the environment has: text, but for lists and tables, as JSON."""
+    found: dict[str, Any] = {}
+    for variable, text in os.environ.items():
+        if not variable.startswith(PREFIX):
+            continue
+        name = variable.removeprefix(PREFIX).lower()
+        found[name] = text
+        field = Settings.model_fields.get(name)
+        if field is not None and get_origin(field.annotation) in (list, dict):
+            try:
+                found[name] = json.loads(text)
+            except ValueError as error:
+                raise SettingsError(
+                    f"setting {name!r} in {_ENVIRONMENT}: lists and tables are JSON there, and "
+                    f"{text!r} is not: {error}"
+                ) from error
+    return found
 
 
 def _value(key: str, value: Any) -> Any:
@@ -263,9 +257,6 @@ def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, An
         near = difflib.get_close_matches(path[-1], HostSettings.model_fields, n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
         return f"unknown setting {path[-1]!r} in a [[host]] table{hint}"
-    given = [where for where, values in sources.items() if path and path[0] in values]
-    if not given or (path[0] in _environment_names() and given[-1] == next(iter(sources))):
-        given.append("the environment")  # which is above the file
-    where = given[-1]
+    where = [where for where, values in sources.items() if path[0] in values][-1]
     said = problem["msg"].removeprefix("Value error, ")
     return f"setting {'.'.join(path)!r} in {where}: {said} (got {problem['input']!r})"
