@@ -8,7 +8,6 @@ So a page that kills its process pays for itself only.
 
 import asyncio
 import sys
-import time
 from collections.abc import Iterable
 from types import TracebackType
 from typing import Self
@@ -39,6 +38,7 @@ from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.trial import TRIAL
 from crawler.url import redact
+from storage.clock import steady_time
 from storage.records import NewRequest, QueuedRequest, Table, Visit
 
 log = get_logger("crawler.pool")
@@ -179,7 +179,7 @@ class Pool:
         if lost.reason == "crashed" and row.attempts < self._settings.retries:
             visit.state = "queued"
             delay = backoff_delay(row.attempts + 1, base=self._settings.backoff)
-            visit.not_before = time.time() + delay
+            visit.not_before = steady_time() + delay
         else:
             log.error(lost.reason, url=redact(row.url), error=str(lost))
 

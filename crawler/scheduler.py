@@ -18,6 +18,7 @@ from crawler.rulebook import Rulebook
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
 from crawler.url import origin_of
 from storage import Store
+from storage.clock import steady_time
 from storage.records import (
     Committed,
     HostWork,
@@ -368,4 +369,4 @@ class Scheduler:
 
 def _until(moment: float) -> float:
     """Return the seconds from now to a time that was kept, within what a clock can be wrong."""
-    return min(max(moment - time.time(), 0.0), MAX_COOL_DOWN)
+    return min(max(moment - steady_time(), 0.0), MAX_COOL_DOWN)

@@ -22,6 +22,7 @@ from crawler.rulebook import Verdict
 from crawler.spider import Failure, Spider
 from crawler.url import redact
 from storage import StoreError
+from storage.clock import steady_time
 from storage.records import Timings, Visit
 
 log = get_logger("crawler.worker")
@@ -120,7 +121,7 @@ class Worker:
             response = await self._handler(request)
         except RetryLater as later:
             visit.state, visit.reason, visit.status = "queued", later.reason, later.status
-            visit.not_before = time.time() + later.delay
+            visit.not_before = steady_time() + later.delay
             return None
         except DropRequest as drop:
             visit.state, visit.reason = "skipped", drop.reason

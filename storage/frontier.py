@@ -6,12 +6,12 @@ nothing of asyncio: `sqlite.py` hands them to the thread.
 
 import json
 import sqlite3
-import time
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from storage import bulk
 from storage import cookies as jars
+from storage.clock import steady_time
 from storage.records import (
     Committed,
     CookieRecord,
@@ -187,9 +187,9 @@ def ready(
 ) -> list[HostWork]:
     """Return each wanted host's next requests, without those that are held in memory.
 
-    `now` decides which retries are due; the clock's time by default.
+    `now` decides which retries are due; the time of `storage.clock` by default.
     """
-    now = time.time() if now is None else now
+    now = steady_time() if now is None else now
     return [_host_work(connection, run, want, now) for want in wants]
 
 

@@ -84,7 +84,8 @@ class Timings(NamedTuple):
 class Visit:
     """All that came of one request: committed as a whole, or not at all.
 
-    `state` is final, or `queued` for a retry, with `not_before` as the earliest next try.
+    `state` is final, or `queued` for a retry, with `not_before` (by `storage.clock`) as the
+    earliest next try.
     """
 
     id: int
@@ -188,7 +189,7 @@ class HostWork(NamedTuple):
     host: str
     requests: list[QueuedRequest]
     more: bool  # there may be further requests that could run now
-    next_due: float | None  # the earliest retry that waits, seconds since the epoch
+    next_due: float | None  # the earliest retry that waits, by `storage.clock`
     remembered: HostRecord | None  # what earlier processes left, when asked for
 
 

@@ -5,9 +5,9 @@ Each function is one transaction, whole or not at all.
 
 import json
 import sqlite3
-import time
 
 from storage import cookies
+from storage.clock import steady_time
 from storage.errors import RunMismatch
 from storage.records import Finish, Run, Totals
 from storage.tables import item_tables
@@ -80,7 +80,7 @@ def forget_absurd_waits(connection: sqlite3.Connection, run: int) -> None:
         connection.execute(
             "UPDATE crawl_request SET not_before = NULL "
             "WHERE run = ? AND state = 'queued' AND not_before > ?",
-            (run, time.time() + _LONGEST_WAIT),
+            (run, steady_time() + _LONGEST_WAIT),
         )
 
 

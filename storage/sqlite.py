@@ -2,9 +2,7 @@
 
 import asyncio
 import sqlite3
-import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -41,8 +39,6 @@ T = TypeVar("T")
 
 # KiB of cache from a run's last account on.
 _CACHE_AT_THE_END = 8192
-# Clocks are corrected all the time; more than this (seconds) is a leap.
-_DRIFT = 1.0
 
 
 class DatabaseThread(aiosqlite.Connection):
@@ -73,7 +69,6 @@ class SqliteStore:
         self._lock = FileLock(path)
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None
-        self._clock = time.time() - time.monotonic()
 
     async def __aenter__(self) -> Self:
         try:
@@ -130,15 +125,6 @@ class SqliteStore:
             return await self._thread.run(function)
         except sqlite3.Error as error:
             raise self._explain(error) from error
-
-    def _leap(self) -> float:
-        """Return by how much the clock was set back (forward: negative) since we began, in seconds.
-
-        Retries are kept by the clock as it would stand otherwise: none waits for a clock that
-        was set back, and none comes early by one that was set forward.
-        """
-        leap = self._clock + time.monotonic() - time.time()
-        return leap if abs(leap) > _DRIFT else 0.0
 
     def _explain(self, error: sqlite3.Error) -> StoreError:
         text = str(error)
@@ -251,15 +237,7 @@ class SqliteStore:
 
     async def ready(self, run: Run, wants: Sequence[Want]) -> list[HostWork]:
         """Return the next requests of each wanted host, best first."""
-        leap = self._leap()
-        now = time.time() + leap
-        found = await self._run(partial(frontier.ready, run=run.id, wants=wants, now=now))
-        if not leap:
-            return found
-        return [
-            work if work.next_due is None else work._replace(next_due=work.next_due - leap)
-            for work in found
-        ]
+        return await self._run(partial(frontier.ready, run=run.id, wants=wants))
 
     async def stands(self, run: Run, fingerprint: int, other_than: int) -> bool:
         """Say whether another request than `other_than` (its id) stands for a page."""
@@ -275,13 +253,6 @@ class SqliteStore:
         cookies: Sequence[CookieRecord] = (),
     ) -> Committed:
         """Commit visits, and what changed about hosts and cookies, in one transaction."""
-        if leap := self._leap():
-            visits = [
-                visit
-                if visit.not_before is None
-                else replace(visit, not_before=visit.not_before + leap)
-                for visit in visits
-            ]
 
         def work(connection: sqlite3.Connection) -> Committed:
             return commit(connection, self._tables, run, visits, hosts, cookies)

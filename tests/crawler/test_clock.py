@@ -15,6 +15,7 @@ from crawler import Crawl, Request, Spider
 from crawler.response import Response
 from crawler.robots import MAX_AGE
 from crawler.rulebook import Rulebook
+from storage.clock import steady_time
 from storage.records import NewRequest, Visit, Want
 from storage.sqlite import SqliteStore
 from tests.site import serve
@@ -100,16 +101,17 @@ async def test_the_store_tells_retries_by_the_time_that_passed(
         run = await store.begin_run("books", {}, fresh=False, tables=[])
         requests = [NewRequest(n, f"http://a/{n}", "a") for n in range(3)]
         await store.seed(run, requests, last=True)
-        await store.commit(run, [Visit(1, "a", "queued", not_before=time.time() - 1)])
-        await store.commit(run, [Visit(2, "a", "queued", not_before=time.time() + 100)])
+        await store.commit(run, [Visit(1, "a", "queued", not_before=steady_time() - 1)])
+        await store.commit(run, [Visit(2, "a", "queued", not_before=steady_time() + 100)])
+        soon = steady_time() + 50  # on its way to the file when the clock leaps
         clock.ahead += leap
-        await store.commit(run, [Visit(3, "a", "queued", not_before=time.time() + 50)])
+        await store.commit(run, [Visit(3, "a", "queued", not_before=soon)])
         (work,) = await store.ready(run, wants)
         assert [row.id for row in work.requests] == [1]
-        assert work.next_due == pytest.approx(time.time() + 50, abs=5)
+        assert work.next_due == pytest.approx(steady_time() + 50, abs=5)
         await store.commit(run, [Visit(3, "a", "done")])
         (work,) = await store.ready(run, wants)
-        assert work.next_due == pytest.approx(time.time() + 100, abs=5)
+        assert work.next_due == pytest.approx(steady_time() + 100, abs=5)
 
 
 class Answers:
