@@ -42,6 +42,7 @@ _SHOWN = 200  # characters of a broken URL that go into a message
 # Longer urls are not remembered: as many as may be known would take 65 MB at this length.
 LONGEST_KNOWN = 512
 _REMEMBERED = 10_000  # hosts whose site, or place in a scope, is kept
+_MOST_LINKS = 1500  # of one directory that are kept
 
 
 def join(base: str, href: str) -> str:
@@ -110,6 +111,8 @@ class Links:
         return self.known.get(href) or self._find(href)
 
     def _find(self, href: str) -> str:
+        if not href and self._directory:
+            return canonical(self._base.partition("#")[0])  # mostly the page itself, known as such
         if not self._directory or not _depends_on_directory(href):
             return canonical(href, self._base)
         if plain := _PLAIN_PATH.fullmatch(href):
@@ -118,7 +121,7 @@ class Links:
             url = _noted(href)
         else:
             url = canonical(href, self._directory)
-        if len(self.known) < _REMEMBERED:
+        if len(self.known) < _MOST_LINKS:
             self.known[href] = url
         return url
 
@@ -163,7 +166,7 @@ def _directory(path: str) -> str:
     return canonical(path)  # as it is already, but for a response that somebody made by hand
 
 
-@lru_cache(maxsize=8)
+@lru_cache(maxsize=64)
 def _known_links(_directory: str) -> dict[str, str]:
     return {}
 

@@ -16,6 +16,7 @@ from crawler.engine import Crawl
 from crawler.summary import Summary
 
 _COLLECT_AFTER = 50_000  # objects more than there were
+_SWITCH_AFTER = 0.001  # seconds; 5 ms are Python's own
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
@@ -36,6 +37,8 @@ async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Ou
     # every 700 objects took 8 % of one.
     gc.freeze()
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    # The database thread waits for the loop to let it go on, several times a commit.
+    sys.setswitchinterval(_SWITCH_AFTER)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_Signals(crawl, options))
         await stack.enter_async_context(shown(crawl, options))
