@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import sys
+import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
@@ -97,21 +98,20 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float, 
     if result is None or isinstance(result, _SINGLE):
         take(result)
         return
-    clock = asyncio.get_running_loop().time
-    resumed = clock()
-    deadline = resumed + timeout
+    clock = time.monotonic
+    deadline = clock() + timeout
+    look = min(clock() + _TURN, deadline)
     left = most
     for output in result:
         left -= 1
         if left < 0:
             raise _too_many(most)
         take(output)
-        now = clock()
-        if now > deadline:
-            raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
-        if now - resumed > _TURN:
+        if clock() > look:
+            if clock() > deadline:
+                raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
             await asyncio.sleep(0)
-            resumed = clock()
+            look = min(clock() + _TURN, deadline)
 
 
 async def _take_async(result: Any, take: Callable[[Any], None], most: int) -> None:
