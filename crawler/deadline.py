@@ -15,7 +15,8 @@ class Deadlines:
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._running: dict[Deadline, None] = {}
-        self._timer: asyncio.TimerHandle | None = None
+        self._timer: asyncio.Handle | None = None
+        self._rings = 0.0  # when; of what is due at once, uvloop's handle does not say it
 
     def within(self, seconds: float) -> "Deadline":
         """Return a deadline for the block of a `with`, from its beginning."""
@@ -29,8 +30,7 @@ class Deadlines:
 
     def _watch(self, deadline: "Deadline") -> None:
         self._running[deadline] = None
-        timer = self._timer
-        if timer is None or timer.when() > deadline.at:
+        if self._timer is None or self._rings > deadline.at:
             self._set(deadline.at)
 
     def _forget(self, deadline: "Deadline") -> None:
@@ -38,7 +38,7 @@ class Deadlines:
 
     def _set(self, when: float) -> None:
         self.close()
-        self._timer = self._loop.call_at(when, self._look)
+        self._timer, self._rings = self._loop.call_at(when, self._look), when
 
     def _look(self) -> None:
         self._timer = None
