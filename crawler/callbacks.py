@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from importlib import import_module
 from inspect import CO_ITERABLE_COROUTINE
 from types import GeneratorType
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import BaseModel
 
+from crawler.links import Followed
 from crawler.request import Request
 from crawler.spider import Spider
 
@@ -22,6 +23,19 @@ _SINGLE = (Request, BaseModel, dict)
 _TURN = 0.01
 # What a callback gets to clean up after it was cancelled (seconds), before it is left behind.
 _LAST_WORDS = 1.0
+
+
+class Taker(Protocol):
+    """Takes what a callback yields."""
+
+    def take(self, output: Any) -> None:
+        """Take one result; may raise."""
+
+    def pass_over(self, followed: Followed) -> int:
+        """Have those left out of what is about to be yielded that `take` would make nothing of.
+
+        Returns how many.
+        """
 
 
 class CallbackError(Exception):
@@ -74,10 +88,8 @@ async def end_hook(result: Any, *, timeout: float) -> None:
         await _bounded(result, timeout)
 
 
-async def run_callback(
-    result: Any, take: Callable[[Any], None], *, timeout: float, most: int
-) -> None:
-    """Give each thing that a callback yields to `take`.
+async def run_callback(result: Any, taker: Taker, *, timeout: float, most: int) -> None:
+    """Give each thing that a callback yields to `taker`.
 
     `result` is what calling it returned: a generator (sync or async), a coroutine, an iterable,
     a single item or request, or None. Raises `CallbackError` when it takes longer than `timeout`
@@ -88,16 +100,18 @@ async def run_callback(
     if (type(result) is not GeneratorType or result.gi_code.co_flags & CO_ITERABLE_COROUTINE) and (
         inspect.isawaitable(result) or isinstance(result, AsyncIterator)
     ):
-        await _bounded(_take_async(result, take, most), timeout)
+        await _bounded(_take_async(result, taker, most), timeout)
     else:
-        await _take_plain(result, take, timeout, most)
+        await _take_plain(result, taker, timeout, most)
 
 
-async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float, most: int) -> None:
+async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> None:
     """Walk a plain iterable; the clock is looked at only after each of its results."""
+    take = taker.take
     if result is None or isinstance(result, _SINGLE):
         take(result)
         return
+    is_generator = type(result) is GeneratorType
     clock = time.monotonic
     deadline = clock() + timeout
     look = min(clock() + _TURN, deadline)
@@ -107,6 +121,12 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float, 
         if left < 0:
             raise _too_many(most)
         take(output)
+        # What `yield from` yields comes here as it is: nobody else sees what is left out.
+        source = result.gi_yieldfrom if is_generator else result
+        if type(source) is Followed:
+            left -= taker.pass_over(source)
+            if left < 0:
+                raise _too_many(most)
         if clock() > look:
             if clock() > deadline:
                 raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
@@ -114,7 +134,7 @@ async def _take_plain(result: Any, take: Callable[[Any], None], timeout: float, 
             look = min(clock() + _TURN, deadline)
 
 
-async def _take_async(result: Any, take: Callable[[Any], None], most: int) -> None:
+async def _take_async(result: Any, taker: Taker, most: int) -> None:
     if inspect.isawaitable(result):
         result = await result
     if isinstance(result, AsyncIterator):
@@ -125,12 +145,12 @@ async def _take_async(result: Any, take: Callable[[Any], None], most: int) -> No
             left -= 1
             if left < 0:
                 raise _too_many(most)
-            take(output)
+            taker.take(output)
             if clock() - resumed > _TURN:
                 await asyncio.sleep(0)  # an async generator need not ever wait for anything
                 resumed = clock()
     else:
-        await _take_plain(result, take, float("inf"), most)
+        await _take_plain(result, taker, float("inf"), most)
 
 
 def _too_many(most: int) -> CallbackError:

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from crawler.callbacks import CallbackError
-from crawler.links import Discovery
+from crawler.links import Discovery, Followed
 from crawler.request import Request
 from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
@@ -58,6 +58,12 @@ class Harvest:
             raise TypeError(
                 f"a callback yields items, dicts and Requests, not {type(output).__name__}"
             )
+
+    def pass_over(self, followed: Followed) -> int:
+        """Have links left out that lead to what the store has; return how many."""
+        left_out = followed.leave_out(self._discovery.unknown)
+        self._position += left_out
+        return left_out
 
     def _found(self, record: NewRequest) -> None:
         known = self._requests.setdefault(record.fingerprint, record)

@@ -1,15 +1,17 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
-from typing import Any
+from itertools import islice
+from typing import Any, Self
 
 from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
 from crawler.parameters import cleaner
-from crawler.request import Identifier, Request, is_plain, to_record
+from crawler.request import Callback, Identifier, Request, is_plain, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps
@@ -29,6 +31,11 @@ _SPACE = re.compile("[\x00-\x20]")
 
 # Reasons that another link to the same page may lift.
 _FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
+
+# Arguments that make a request another one than the url's own.
+_OF_ITS_OWN = frozenset({"method", "body", "json", "form", "dont_filter"})
+# Links that are looked at in one go: 4 µs each, when they have never been seen.
+_LOOKED_AT = 1000
 
 # The elements whose `href` leads to a page.
 _LINKING = frozenset({"a", "area", "link"})
@@ -114,6 +121,42 @@ def _is_relative(url: str, base: str) -> bool:
     return True
 
 
+class Followed:
+    """The requests for the pages that links lead to, each made when it is asked for.
+
+    Most links of a page lead where the crawl has long been. Whoever is given all of them, and
+    makes nothing of those, can have them left out before a request is made of each.
+    """
+
+    __slots__ = ("_arguments", "_callback", "_ready", "_urls")
+
+    def __init__(
+        self, urls: Iterator[str], callback: Callback | None, arguments: dict[str, Any]
+    ) -> None:
+        self._urls = urls
+        self._ready: deque[str] = deque()  # those before the others that have been looked at
+        self._callback = callback
+        self._arguments = arguments
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Request:
+        url = self._ready.popleft() if self._ready else next(self._urls)
+        return Request(url, self._callback, **self._arguments)
+
+    def leave_out(self, unknown: Callable[[Iterable[str]], Iterable[str]]) -> int:
+        """Of the next few urls, go on with those that `unknown` returns; return how many less.
+
+        Nothing is left out where more counts than the url.
+        """
+        if self._ready or not self._arguments.keys().isdisjoint(_OF_ITS_OWN):
+            return 0
+        urls = list(islice(self._urls, _LOOKED_AT))
+        self._ready.extend(unknown(urls))
+        return len(urls) - len(self._ready)
+
+
 class Discovery:
     """Turns the requests that pages yield into rows for the frontier, each new one once.
 
@@ -151,6 +194,13 @@ class Discovery:
             and request.method == "GET"
             and not (request.dont_filter or request.body)
         )
+
+    def unknown(self, urls: Iterable[str]) -> list[str]:
+        """Return those urls, plain ones, that the store is not known to have."""
+        known, stored = self._known.get, self._stored
+        return [
+            url for url in urls if (identity := known(url)) is None or identity[2] not in stored
+        ]
 
     def record(
         self, request: Request, parent: QueuedRequest, position: int, *, nofollow: bool = False

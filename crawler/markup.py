@@ -27,6 +27,7 @@ from typing import TypeVar
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.errors import ParseBudgetError
+from crawler.heap import HEAP
 from crawler.trial import MEMORY, OPTIONS, TRIAL
 
 T = TypeVar("T")
@@ -95,7 +96,12 @@ async def parse_aside(page: str | bytes, beside: Callable[[], T]) -> tuple[Lexbo
     # What needs the interpreter is done here: a thread would have to wait for it.
     if is_suspicious(page):
         await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
-    return await loop.run_in_executor(_threads(), lambda: (_parse(page), beside()))
+    return await loop.run_in_executor(_threads(), _parse_and, beside, page)
+
+
+def _parse_and(beside: Callable[[], T], page: bytes) -> tuple[LexborHTMLParser, T]:
+    HEAP.give_back()
+    return _parse(page), beside()
 
 
 def _parse(page: bytes) -> LexborHTMLParser:

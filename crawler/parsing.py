@@ -149,7 +149,7 @@ class OwnParser:
     ) -> None:
         await run_callback(
             method(*arguments, **keywords),
-            harvest.take,
+            harvest,
             timeout=self._settings.callback_timeout,
             most=self._settings.max_results,
         )

@@ -12,7 +12,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
 from crawler.errors import ParseBudgetError
-from crawler.links import href_of, hrefs, is_nofollow, pages_of
+from crawler.links import Followed, href_of, hrefs, is_nofollow, pages_of
 from crawler.markup import parse, parse_aside
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
@@ -294,15 +294,26 @@ class Response:
             urls = list(hrefs(found))
             if self.heeds_nofollow:
                 followed = {*pages_of([*hrefs(link for link in found if not is_nofollow(link))])}
+        if followed is None:
+            return Followed(self._reached(pages_of(urls)), callback, arguments)
+        return self._marked(pages_of(urls), followed, callback, arguments)
+
+    def _reached(self, pages: Iterable[str]) -> Iterator[str]:
         known = self._links.known
-        for page in pages_of(urls):
-            url = known.get(page)
-            if url is None:
-                # White space before a fragment is part of the url; at its end it would not be.
-                url = self._absolute(f"{page}#" if page[-1:].isspace() else page)
+        for page in pages:
+            # White space before a fragment is part of the url; at its end it would not be.
+            yield known.get(page) or self._absolute(f"{page}#" if page[-1:].isspace() else page)
+
+    def _marked(
+        self,
+        pages: Iterable[str],
+        followed: set[str],
+        callback: Callback | None,
+        arguments: dict[str, Any],
+    ) -> Iterator[Request]:
+        for page, url in zip(pages, self._reached(pages), strict=True):
             request = Request(url, callback, **arguments)
-            if followed is not None:
-                request.nofollow = page not in followed
+            request.nofollow = page not in followed
             yield request
 
     def _found(self, query: str | None, xpath: str | None, links: Any) -> Sequence[Any]:

@@ -131,11 +131,13 @@ def _serve(text_file: int, asked: IO[bytes], answers: IO[bytes]) -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     _, most = resource.getrlimit(resource.RLIMIT_AS)
+    # Before the first text: what the C library keeps of a tree is there for the next one.
+    before = _used() if sys.platform == "linux" else 0
     while header := asked.read(_HEADER.size):
         seconds, size = _HEADER.unpack(header)
         text = os.pread(text_file, size, 0)
         if sys.platform == "linux":
-            resource.setrlimit(resource.RLIMIT_AS, (_used() + int(MEMORY * seconds), most))
+            resource.setrlimit(resource.RLIMIT_AS, (before + size + int(MEMORY * seconds), most))
         signal.setitimer(signal.ITIMER_PROF, seconds)
         verdict = _parses(text)
         signal.setitimer(signal.ITIMER_PROF, 0)

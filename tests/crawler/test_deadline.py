@@ -123,14 +123,16 @@ def test_one_that_is_over_from_the_start_harms_no_other_on_uvloop_either() -> No
     # Its handle for what is due at once is another one, that knows no time.
     async def wait() -> None:
         deadlines = Deadlines()
-        with pytest.raises(TimeoutError), deadlines.within(LONG) as deadline:
+        with deadlines.within(LONG) as deadline:
             deadline.pause()
             deadline.resume(-1.0)
             with deadlines.within(LONG):
                 await asyncio.Event().wait()
 
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(wait())
+        waiting = wait()
+        with pytest.raises(TimeoutError):
+            runner.run(waiting)
 
 
 async def test_outside_of_a_task_there_is_none() -> None:

@@ -61,6 +61,13 @@ def test_a_page_that_takes_too_much_memory_is_found_out(trial: Trial) -> None:
     assert trial.survives(b"<p>one", 1.0)
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds the memory of a trial")
+def test_what_a_page_before_has_left_behind_is_no_room_for_more(trial: Trial) -> None:
+    assert trial.survives(b"<p>x" * 400_000, 1.0)
+    assert not trial.survives(b"<p>x" * 600_000, 1.0)
+    assert trial.survives(b"<p>x" * 400_000, 1.0)
+
+
 def test_a_child_that_somebody_else_killed_is_no_verdict(trial: Trial) -> None:
     trial.survives(b"", 1.0)
     os.kill(child_of(trial), signal.SIGKILL)

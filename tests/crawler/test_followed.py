@@ -1,0 +1,119 @@
+"""`yield from response.follow_all(...)`: what the crawl has is left out, and nobody can tell."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crawler.callbacks import CallbackError, run_callback
+from crawler.harvest import Harvest
+from crawler.links import Discovery, Followed, lasting
+from crawler.request import Request
+from crawler.response import Response
+from crawler.settings import Settings
+from crawler.url import Scope
+from storage.records import QueuedRequest
+
+HOME = QueuedRequest(1, 7, "http://a.example/", "a.example", "GET", None, None, None, 0, 1, 0)
+PAGES = [f"/{name}" for name in "abcdef"]
+
+
+def discovery(stored: list[str]) -> Discovery:
+    found = Discovery(Settings())
+    found.widen(Scope(["a.example"]))
+    urls = [Request(f"http://a.example{page}") for page in stored]
+    found.stored(lasting(found.record(url, HOME, 0) for url in urls))
+    return found
+
+
+def page(links: list[str]) -> Response:
+    text = "".join(f'<a href="{link}">x</a>' for link in links)
+    return Response(HOME.url, headers={"Content-Type": "text/html"}, body=text.encode())
+
+
+async def harvest_of(result: Any, stored: list[str], *, most: int = 100_000) -> Harvest:
+    harvest = Harvest(discovery(stored), HOME, HOME.url)
+    await run_callback(result, harvest, timeout=60, most=most)
+    return harvest
+
+
+_LINKS = st.lists(st.sampled_from([*PAGES, "/a#b", "http://b.example/", "mailto:x", "http://["]))
+_ARGUMENTS = st.fixed_dictionaries(
+    {},
+    optional={
+        "callback": st.just("other"),
+        "method": st.sampled_from(["GET", "POST"]),
+        "meta": st.just({"a": 1}),
+        "priority": st.just(1),
+        "dont_filter": st.booleans(),
+        "body": st.just("x"),
+    },
+)
+_YIELDS = st.lists(
+    st.one_of(
+        st.tuples(st.sampled_from(["from", "each"]), _LINKS, _ARGUMENTS),
+        st.tuples(st.just("item"), st.none(), st.none()),
+    )
+)
+
+
+def callback(yields: list[tuple[str, Any, Any]]) -> Iterator[Any]:
+    for way, links, arguments in yields:
+        if way == "item":
+            yield {"an": "item"}
+        elif way == "from":
+            yield from page(links).follow_all("a", **arguments)
+        else:
+            for request in page(links).follow_all("a", **arguments):  # noqa: UP028 - another way
+                yield request
+
+
+@given(_YIELDS, st.lists(st.sampled_from(PAGES)))
+async def test_it_comes_to_the_same_as_taking_one_after_the_other(yields, stored):
+    slowly = Harvest(discovery(stored), HOME, HOME.url)
+    for output in callback(yields):
+        slowly.take(output)
+    quickly = await harvest_of(callback(yields), stored)
+    assert quickly.requests == slowly.requests
+    assert quickly.items == slowly.items
+
+
+async def test_of_more_links_than_are_looked_at_in_one_go_every_new_one_is_found():
+    links = [f"/{number}" for number in range(5000)]
+    harvest = await harvest_of(page(links).follow_all("a"), links[1::2] + links[1000:3500])
+    new = [*links[:1000:2], *links[3500::2]]
+    assert [r.url for r in harvest.requests] == [f"http://a.example{link}" for link in new]
+
+
+async def test_what_is_left_out_counts_among_the_results():
+    def parse() -> Iterator[Request]:
+        yield from page(PAGES).follow_all("a")
+
+    await harvest_of(parse(), PAGES, most=len(PAGES))
+    with pytest.raises(CallbackError, match="yields more than 5"):
+        await harvest_of(parse(), PAGES, most=len(PAGES) - 1)
+
+
+async def test_of_what_the_crawl_has_no_request_is_made():
+    taken: list[Any] = []
+
+    class Counting(Harvest):
+        def take(self, output: Any) -> None:
+            taken.append(output)
+            super().take(output)
+
+    def parse() -> Iterator[Request]:
+        yield from page(PAGES).follow_all("a")
+
+    counting = Counting(discovery(PAGES[:-1]), HOME, HOME.url)
+    await run_callback(parse(), counting, timeout=60, most=100)
+    assert [request.url[-2:] for request in taken] == [PAGES[0], PAGES[-1]]
+
+
+def test_whoever_walks_through_them_sees_all():
+    followed = page(PAGES).follow_all("a", "other", priority=3)
+    assert isinstance(followed, Followed)
+    found = [(request.url[-2:], request.callback, request.priority) for request in followed]
+    assert found == [(name, "other", 3) for name in PAGES]
