@@ -34,7 +34,7 @@ STEPS = (
     "whether it may be costly to parse",
     "lexbor",
     "two selections and an item",
-    "links, as requests",
+    "links",
     "rows of items and new links",
     "rel=canonical",
     "hash of the body",
@@ -65,19 +65,21 @@ def take_steps(url: str, body: bytes, discovery: Discovery) -> list[float]:
     done()
     item = Page(title=response.css("title::text").get(), h1=response.css("h1::text").get())
     done()
-    requests = list(response.follow_all("a"))
+    links = response.follow_all("a")
     done()
     row = QueuedRequest(1, 1, url, HOST, "GET", None, None, None, 0, 1, 0)
     harvest = Harvest(discovery, row, url)
-    for output in (item, *requests):
-        harvest.take(output)
+    harvest.take(item)
+    for request in links:
+        harvest.take(request)
+        harvest.pass_over(links)
     discovery.stored(lasting(harvest.requests))
     done()
     canonical_of(response)
     done()
     content_of(body)
     done()
-    del response, requests, harvest, item
+    del response, links, harvest, item
     done()
     return moments
 

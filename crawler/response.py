@@ -12,11 +12,12 @@ from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
 from crawler.errors import ParseBudgetError
+from crawler.hrefs import Links
 from crawler.links import Followed, href_of, hrefs, is_nofollow, pages_of
 from crawler.markup import parse, parse_aside
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
-from crawler.url import Links, join
+from crawler.url import join
 
 # How files begin that are no markup, whatever their Content-Type says (as in the MIME Sniffing
 # standard, sections 6 and 7; only what no text begins with).

@@ -42,7 +42,6 @@ _SHOWN = 200  # characters of a broken URL that go into a message
 # Longer urls are not remembered: as many as may be known would take 65 MB at this length.
 LONGEST_KNOWN = 512
 _REMEMBERED = 10_000  # hosts whose site, or place in a scope, is kept
-_MOST_LINKS = 1500  # of one directory that are kept
 
 
 def join(base: str, href: str) -> str:
@@ -68,10 +67,11 @@ def canonical(url: str, base: str | None = None) -> str:
         href = href[:fragment]
     if "@" in href:  # mostly a path such as /@name
         href = _USERINFO.sub(r"\1", href)
-    return _noted(href)
+    return noted(href)
 
 
-def _noted(url: str) -> str:
+def noted(url: str) -> str:
+    """Return a URL that is canonical by the way it was made, and remember that it is."""
     if len(_made) >= _MADE_LATELY:
         _made.clear()
     _made.add(url)
@@ -82,93 +82,6 @@ def _noted(url: str) -> str:
 # the link, by who fetches it. To parse one takes 3 µs.
 _MADE_LATELY = 4096
 _made: set[str] = set()
-
-
-class Links:
-    """Returns `canonical(href, base)` for the links of one page after the other.
-
-    What a link without a scheme leads to depends on the base up to its last `/`, if only it does
-    not begin with its `?` or `#`. So for what the pages of a directory repeat, which most links
-    are, a look into a dict does instead of 4 µs of parsing. And what is plain, because it is made
-    of nothing that the standard would change or read otherwise, is only put together: each call
-    of the parser gives up the interpreter's lock four times.
-    """
-
-    __slots__ = ("_base", "_directory", "known")
-
-    def __init__(self, base: str) -> None:
-        """`base` is absolute; it may have a fragment. `known` is what was found for it before."""
-        self._base = base
-        self._directory = ""
-        self.known: dict[str, str] = {}
-        if is_web(base):
-            path = base.partition("#")[0].partition("?")[0]
-            self._directory = _directory(path[: path.rindex("/") + 1])
-            self.known = _known_links(self._directory)
-
-    def to(self, href: str) -> str:
-        """Return where a link leads; raises `ValueError` when that is no URL."""
-        return self.known.get(href) or self._find(href)
-
-    def _find(self, href: str) -> str:
-        if not href and self._directory:
-            return canonical(self._base.partition("#")[0])  # mostly the page itself, known as such
-        if not self._directory or not _depends_on_directory(href):
-            return canonical(href, self._base)
-        if plain := _PLAIN_PATH.fullmatch(href):
-            url = _noted(self._reached_by(plain[1]) + plain[2])
-        elif _PLAIN_URL.fullmatch(href):
-            url = _noted(href)
-        else:
-            url = canonical(href, self._directory)
-        if len(self.known) < _MOST_LINKS:
-            self.known[href] = url
-        return url
-
-    def _reached_by(self, way: str) -> str:
-        """Return the directory that `/`, or any number of `../`, leads to."""
-        directory = self._directory
-        if way == "/":
-            return directory[: directory.index("/", len("https://")) + 1]
-        for _ in range(len(way) // len("../")):
-            directory = _above(directory)
-        return directory
-
-
-# Letters, digits and marks that mean nothing, in segments that do not begin with a dot.
-_SEGMENT = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*+"
-_SEGMENTS = rf"{_SEGMENT}(?:/{_SEGMENT})*+/?"
-_QUERY = r"(?:\?[A-Za-z0-9_.=&+/-]++)?"
-_PLAIN_PATH = re.compile(rf"(/|(?:\.\./)*+)({_SEGMENTS}{_QUERY})")
-# A host whose last label is of letters is no IPv4 address; one in punycode would be looked into.
-_LABEL = "[a-z0-9]++(?:-[a-z0-9]++)*+"
-_PLAIN_URL = re.compile(rf"https?://(?:{_LABEL}\.)*+[a-z]{{2,20}}+/(?:{_SEGMENTS})?{_QUERY}")
-
-
-def _above(directory: str) -> str:
-    """Return the directory that `..` means in one; above the root there is none."""
-    at = directory.rindex("/", 0, -1)
-    return directory[: at + 1] if at > len("https:/") else directory
-
-
-def _depends_on_directory(href: str) -> bool:
-    """Tell whether of a base no more counts than its directory, or nothing."""
-    if href[:1] in _OF_PAGE or href[0] <= " " or len(href) > LONGEST_KNOWN:
-        return False
-    return ":" not in href or href.startswith(("http://", "https://"))
-
-
-_OF_PAGE = "?#"  # and "", which is in every text
-
-
-@lru_cache(maxsize=256)
-def _directory(path: str) -> str:
-    return canonical(path)  # as it is already, but for a response that somebody made by hand
-
-
-@lru_cache(maxsize=64)
-def _known_links(_directory: str) -> dict[str, str]:
-    return {}
 
 
 def is_web(url: str) -> bool:

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import ada_url
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from crawler import Request, Response
@@ -19,7 +19,6 @@ from crawler.links import Discovery
 from crawler.request import from_record, to_record
 from crawler.settings import Settings
 from crawler.url import (
-    Links,
     Scope,
     address_of,
     canonical,
@@ -597,81 +596,3 @@ def test_a_scope_around_a_host_admits_it_and_its_domain_does_too(url):
     assert Scope([host]).admits(host)
     assert Scope([origin_of(url)]).admits(host)
     assert site_of(site_of(host)) == site_of(host)
-
-
-# ── links of one page after the other ───────────────────────────────────────────────────────
-
-_BASES = st.sampled_from(
-    [
-        "http://a.example/",
-        "http://a.example/dir/page.html",
-        "http://a.example/dir/other",
-        "http://a.example/dir/page?q=/x/y",
-        "http://a.example/dir/page#f/g",
-        "https://a.example/dir/",
-        "http://a.example:8080/dir/sub/",
-        "about:blank",
-        "data:text/html,x",
-    ]
-)
-_HREFS = st.one_of(
-    st.sampled_from(
-        [
-            "",
-            "#a",
-            "?a",
-            "x",
-            "./x",
-            "../x",
-            "/x",
-            "//b.example/x",
-            "\\x",
-            "http:x",
-            "http:?x",
-            "http:",
-            "https:/x",
-            "HTTP://B.example/x",
-            "mailto:a@b",
-            "a:b",
-            "\t?x",
-            "x\n?y",
-            "?",
-            ".",
-            "..",
-            ";x",
-            "%2e%2e/x",
-            " x",
-            "x ",
-            "é",
-            "a b?c d#e f",
-            "http://b.example/../x",
-        ]
-    ),
-    st.text(st.sampled_from("ab:/?#.\\ \t%2e@;é"), max_size=8),
-    st.text(st.sampled_from("aB1/.~-_?=&+"), max_size=12),
-    st.builds(
-        "http{}://{}/{}".format,
-        st.sampled_from(["", "s"]),
-        st.one_of(
-            st.sampled_from(
-                ["xn--a", "1.2", "a.0x1", "a.b.", "a--b.c", "a..b", "1a.b", "localhost"]
-            ),
-            st.text(st.sampled_from("ab.-1x"), max_size=6),
-        ),
-        st.text(st.sampled_from("a1/.~-_?=&+%"), max_size=8),
-    ),
-)
-
-
-def _where(find, *arguments):
-    try:
-        return find(*arguments)
-    except ValueError:
-        return "no url"
-
-
-@settings(max_examples=500)
-@given(st.lists(st.tuples(_BASES, _HREFS), max_size=12))
-def test_a_link_leads_to_the_same_page_with_a_memory_as_without(links):
-    for base, href in links:
-        assert _where(Links(base).to, href) == _where(canonical, href, base)
