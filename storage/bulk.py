@@ -14,16 +14,29 @@ from typing import Any
 Rows = Sequence[tuple[Any, ...]]
 
 # Rows in one statement. For each statement the thread asks for the lock again, so the rows of a
-# group are in two at most; and of so many sizes that the connection keeps them all prepared.
-_MOST, _FEW = 128, 16
+# group are in one. It has room for some more, which stay empty: there are so few sizes then that
+# the connection keeps them all prepared.
+_MOST, _FEW, _SOME = 128, 16, 64
 # SQLite's own limit for parameters is 32,766, where it is not raised.
 _MOST_VALUES = 32_000
 
 
-def change(connection: sqlite3.Connection, before: str, rows: Rows, after: str = "") -> int:
-    """Run `before VALUES (rows) after`, in as many statements as it takes, in the rows' order.
+def insert(connection: sqlite3.Connection, into: str, rows: Rows, conflict: str = "") -> int:
+    """Run `into VALUES (rows) conflict`, in the rows' order; their first values are not None.
 
     Return how many rows of the file were changed.
+    """
+    return change(connection, f"{into} SELECT * FROM (", rows, _FILLED + conflict)
+
+
+_FILLED = ") AS given WHERE column1 IS NOT NULL "
+
+
+def change(connection: sqlite3.Connection, before: str, rows: Rows, after: str) -> int:
+    """Run `before VALUES (rows) after`, in as many statements as it takes, in the rows' order.
+
+    Among them may be rows that are all NULL, which are to change nothing. Return how many rows of
+    the file were changed.
     """
     changes = connection.total_changes
     for sql, parameters in _statements(before, rows, after):
@@ -32,9 +45,9 @@ def change(connection: sqlite3.Connection, before: str, rows: Rows, after: str =
 
 
 def select(
-    connection: sqlite3.Connection, before: str, rows: Rows, after: str = "", *more: Any
+    connection: sqlite3.Connection, before: str, rows: Rows, after: str, *more: Any
 ) -> list[Any]:
-    """Return the first column of what `before VALUES (rows) after` finds.
+    """Return the first column of what `before VALUES (rows) after` finds, for rows of NULL nothing.
 
     `more` are the parameters in `after`.
     """
@@ -45,19 +58,24 @@ def select(
 
 
 def _statements(before: str, rows: Rows, after: str) -> Iterator[tuple[str, list[Any]]]:
-    start = 0
-    while start < len(rows):
-        size = min(_size(len(rows) - start), _MOST_VALUES // len(rows[0]))
-        some = rows[start : start + size]
-        yield _sql(before, len(some[0]), size, after), list(chain.from_iterable(some))
-        start += size
+    if not rows:
+        return
+    width = len(rows[0])
+    most = min(_MOST, _MOST_VALUES // width)
+    for start in range(0, len(rows), most):
+        some = rows[start : start + most]
+        size = min(_size(len(some)), most)
+        parameters = list(chain.from_iterable(some))
+        parameters += [None] * ((size - len(some)) * width)
+        yield _sql(before, width, size, after), parameters
 
 
-def _size(left: int) -> int:
-    """Return how many of so many rows go into the next statement: all, or all but a few."""
-    if left <= _FEW:
-        return left
-    return min(_MOST, left - left % (4 if left < _MOST // 2 else 16))
+def _size(count: int) -> int:
+    """Return for how many rows a statement is made that is to take so many."""
+    if count <= _FEW:
+        return count
+    step = 8 if count <= _SOME else 16
+    return -(-count // step) * step
 
 
 @lru_cache(maxsize=1024)

@@ -72,7 +72,7 @@ def _commit(
             if together:
                 plain = [visit for visit in visits if visit.alias is None]
                 _apply_together(connection, tables, run, plain, committed)
-            bulk.change(connection, _SAVE_HOST, hosts, _SAVE_HOST_AGAIN)
+            bulk.insert(connection, _SAVE_HOST, hosts, _SAVE_HOST_AGAIN)
             jars.keep(connection, run.id, cookies)
     except BaseException:
         tables.forget()

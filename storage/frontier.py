@@ -52,7 +52,7 @@ def seed(
     committed = Committed()
     with transaction(connection):
         hosts = [(run, host) for host in {request.host for request in requests}]
-        bulk.change(connection, "INSERT OR IGNORE INTO crawl_start (run, host)", hosts)
+        bulk.insert(connection, "INSERT OR IGNORE INTO crawl_start (run, host)", hosts)
         discover(connection, run, ((None, request) for request in requests), committed)
         jars.keep(connection, run, cookies)
         if last:
@@ -84,13 +84,13 @@ def discover(
             queued.append((run, parent, *request))
         else:
             skipped.append((run, parent, *request))
-    if added := bulk.change(connection, _INSERT, queued, _QUEUED):
+    if added := bulk.insert(connection, _INSERT, queued, _QUEUED):
         committed.added += added
         for row in queued:
             host, priority = row[4], row[9]
             committed.hosts[host] = max(committed.hosts.get(host, priority), priority)
-    committed.skipped += bulk.change(connection, _INSERT, skipped, _SETTLED)
-    committed.aliases += bulk.change(connection, _INSERT, aliases, _SETTLED)
+    committed.skipped += bulk.insert(connection, _INSERT, skipped, _SETTLED)
+    committed.aliases += bulk.insert(connection, _INSERT, aliases, _SETTLED)
 
 
 def _pages(

@@ -17,14 +17,14 @@ def connection() -> sqlite3.Connection:
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 127, 128, 129, 1000])
 def test_any_number_of_rows_goes_in_in_order(connection: sqlite3.Connection, count: int) -> None:
     rows = [(n, f"{n}") for n in range(count)]
-    assert bulk.change(connection, "INSERT INTO pair (a, b)", rows) == count
+    assert bulk.insert(connection, "INSERT INTO pair (a, b)", rows) == count
     assert connection.execute("SELECT a, b FROM pair ORDER BY id").fetchall() == rows
 
 
 def test_only_what_was_changed_is_counted(connection: sqlite3.Connection) -> None:
     again = "ON CONFLICT (a) DO NOTHING"
-    assert bulk.change(connection, "INSERT INTO pair (a, b)", [(1, 1), (1, 2), (2, 1)], again) == 2
-    assert bulk.change(connection, "INSERT INTO pair (a, b)", [(2, 1), (3, 1)], again) == 1
+    assert bulk.insert(connection, "INSERT INTO pair (a, b)", [(1, 1), (1, 2), (2, 1)], again) == 2
+    assert bulk.insert(connection, "INSERT INTO pair (a, b)", [(2, 1), (3, 1)], again) == 1
 
 
 def test_rows_of_many_values_go_in_within_the_limit_of_parameters() -> None:
@@ -33,12 +33,12 @@ def test_rows_of_many_values_go_in_within_the_limit_of_parameters() -> None:
     names = ", ".join(f"c{n}" for n in range(1_000))
     connection.execute(f"CREATE TABLE wide ({names})")
     rows = [tuple(range(row, row + 1_000)) for row in range(70)]
-    assert bulk.change(connection, f"INSERT INTO wide ({names})", rows) == 70
+    assert bulk.insert(connection, f"INSERT INTO wide ({names})", rows) == 70
     assert connection.execute("SELECT * FROM wide ORDER BY c0").fetchall() == rows
 
 
 def test_what_is_found_comes_from_all_statements(connection: sqlite3.Connection) -> None:
-    bulk.change(connection, "INSERT INTO pair (a, b)", [(n, "x") for n in range(500)])
+    bulk.insert(connection, "INSERT INTO pair (a, b)", [(n, "x") for n in range(500)])
     wanted = [(n,) for n in range(400, 600)]
     found = bulk.select(
         connection,

@@ -430,7 +430,7 @@ def test_every_value_comes_back_from_the_file_as_it_was(annotation: Any, data: A
     connection = sqlite3.connect(":memory:")
     try:
         connection.execute(create_table_sql(row.table))
-        bulk.change(connection, insert_sql(row.table), [(1, row.url, AT, *row.values)])
+        bulk.insert(connection, insert_sql(row.table), [(1, row.url, AT, *row.values)])
         (stored,) = connection.execute("SELECT x FROM thing").fetchone()
     finally:
         connection.close()
