@@ -12,6 +12,9 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from time import perf_counter
 from typing import Any
 
+import uvloop  # noqa: F401
+
+import storage.sqlite  # noqa: F401 - as the bare loop has imported what it needs
 from crawler import Item, Request, Response, Spider
 
 began = perf_counter()
