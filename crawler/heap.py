@@ -6,7 +6,7 @@ import time
 from functools import cache
 from typing import Any
 
-_OFTEN = 1.0  # seconds
+_OFTEN = 0.5  # seconds
 # glibc's mallopt(3): how much that is free at the end of a heap is kept (bytes), and from which
 # size on something has a mapping of its own, which is never kept.
 _TRIM_THRESHOLD, _KEPT = -1, 64 << 20
@@ -34,7 +34,7 @@ class Heap:
 
         glibc keeps nearly all that threads other than the first have freed, the tree of a large
         page for one: 70 MB that nobody else can use. It takes some milliseconds, in which whoever
-        else asks for memory may have to wait; so it is done once a second at most.
+        else asks for memory may have to wait; so it is done twice a second at most.
         """
         now = time.monotonic()
         if now - self._looked_at >= _OFTEN and (trim := _function("malloc_trim")) is not None:
