@@ -10,7 +10,7 @@ from storage.runs import count, requests_of
 from storage.tables import coverage, item_tables
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
-_SAMPLE = 50_000
+_SAMPLE = 4_000
 
 _PHASES = ("queue", "ttfb", "body", "parse", "elapsed")
 
