@@ -115,7 +115,7 @@ def _once_a_connection(pages: Mapping[str, bytes]) -> Play:
 
     async def play(connection: Connection) -> None:
         asked = await connection.request()
-        await connection.send(pages[asked.target])
+        await connection.send(pages.get(asked.target, response(b"", status=404)))
         await connection.request()
         connection.reset()
 
