@@ -31,10 +31,10 @@ class Taker(Protocol):
     def take(self, output: Any) -> None:
         """Take one result; may raise."""
 
-    def pass_over(self, followed: Followed) -> int:
+    def pass_over(self, followed: Followed, like: Request) -> int:
         """Have those left out of what is about to be yielded that `take` would make nothing of.
 
-        Returns how many.
+        They are `like` the last one but for their urls. Returns how many.
         """
 
 
@@ -124,7 +124,7 @@ async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> N
         # What `yield from` yields comes here as it is: nobody else sees what is left out.
         source = result.gi_yieldfrom if is_generator else result
         if type(source) is Followed:
-            left -= taker.pass_over(source)
+            left -= taker.pass_over(source, output)
             if left < 0:
                 raise _too_many(most)
         if clock() > look:

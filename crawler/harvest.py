@@ -6,7 +6,7 @@ from pydantic import BaseModel
 
 from crawler.callbacks import CallbackError
 from crawler.links import Discovery, Followed
-from crawler.request import Request
+from crawler.request import Request, stands_for_url
 from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
 
@@ -59,8 +59,10 @@ class Harvest:
                 f"a callback yields items, dicts and Requests, not {type(output).__name__}"
             )
 
-    def pass_over(self, followed: Followed) -> int:
+    def pass_over(self, followed: Followed, like: Request) -> int:
         """Have links left out that lead to what the store has; return how many."""
+        if not stands_for_url(like):
+            return 0
         left_out = followed.leave_out(self._discovery.unknown)
         self._position += left_out
         return left_out

@@ -11,7 +11,7 @@ from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
 from crawler.parameters import cleaner
-from crawler.request import Callback, Identifier, Request, is_plain, to_record
+from crawler.request import Callback, Identifier, Request, is_plain, stands_for_url, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps
@@ -32,8 +32,6 @@ _SPACE = re.compile("[\x00-\x20]")
 # Reasons that another link to the same page may lift.
 _FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
 
-# Arguments that make a request another one than the url's own.
-_OF_ITS_OWN = frozenset({"method", "body", "json", "form", "dont_filter"})
 # Links that are looked at in one go: 4 µs each, when they have never been seen.
 _LOOKED_AT = 1000
 
@@ -146,11 +144,8 @@ class Followed:
         return Request(url, self._callback, **self._arguments)
 
     def leave_out(self, unknown: Callable[[Iterable[str]], Iterable[str]]) -> int:
-        """Of the next few urls, go on with those that `unknown` returns; return how many less.
-
-        Nothing is left out where more counts than the url.
-        """
-        if self._ready or not self._arguments.keys().isdisjoint(_OF_ITS_OWN):
+        """Of the next few urls, go on with those that `unknown` returns; return how many less."""
+        if self._ready:
             return 0
         urls = list(islice(self._urls, _LOOKED_AT))
         self._ready.extend(unknown(urls))
@@ -188,15 +183,10 @@ class Discovery:
     def has(self, request: Request) -> bool:
         """Tell whether the store is known to have a request, and need not be given it again."""
         identity = self._known.get(request.url)
-        return (
-            identity is not None
-            and identity[2] in self._stored
-            and request.method == "GET"
-            and not (request.dont_filter or request.body)
-        )
+        return identity is not None and identity[2] in self._stored and stands_for_url(request)
 
     def unknown(self, urls: Iterable[str]) -> list[str]:
-        """Return those urls, plain ones, that the store is not known to have."""
+        """Return those urls whose page, as a link asks for it, the store is not known to have."""
         known, stored = self._known.get, self._stored
         return [
             url for url in urls if (identity := known(url)) is None or identity[2] not in stored

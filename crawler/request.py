@@ -313,6 +313,11 @@ _KEPT = (
 )
 
 
+def stands_for_url(request: Request) -> bool:
+    """Tell whether a request is the one that its url has in a crawl, fetched once for all links."""
+    return request.method == "GET" and not (request.dont_filter or request.body)
+
+
 def is_plain(request: Request) -> bool:
     """Tell whether of a request no more counts than its url and callback, and no more is kept."""
     return not (
