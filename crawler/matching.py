@@ -73,14 +73,23 @@ def first(query: Query, node: LexborNode, whole: bool) -> LexborNode | str | Non
         wanted = query.branches[0].wanted
         if found is None or wanted is None:
             return found
-        if wanted != TEXT:
-            value = found.attrs.sget(wanted, None)
-        else:
-            child = found.first_child  # before another one, an element may have the first text
-            value = child.text_content if child is not None else None
+        value = found.attrs.sget(wanted, None) if wanted != TEXT else _first_text(query, found)
         if value is not None:
             return value
     return next(iter(select(query, node, whole)), None)
+
+
+def _first_text(query: Query, found: LexborNode) -> str | None:
+    """The first text right within the first match, if none of another match is before it."""
+    child = found.first_child
+    while child is not None:
+        text = child.text_content
+        if text is not None:
+            return text
+        if child.css_first(query.css) is not None:
+            return None
+        child = child.next
+    return None
 
 
 def _values(found: list[LexborNode], wanted: str | None) -> list[LexborNode | str]:
