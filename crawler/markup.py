@@ -27,7 +27,6 @@ from typing import TypeVar
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.errors import ParseBudgetError
-from crawler.heap import HEAP
 from crawler.trial import MEMORY, OPTIONS, TRIAL
 
 T = TypeVar("T")
@@ -100,7 +99,6 @@ async def parse_aside(page: str | bytes, beside: Callable[[], T]) -> tuple[Lexbo
 
 
 def _parse_and(beside: Callable[[], T], page: bytes) -> tuple[LexborHTMLParser, T]:
-    HEAP.give_back()
     return _parse(page), beside()
 
 

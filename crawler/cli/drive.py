@@ -13,7 +13,7 @@ from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions
 from crawler.cli.progress import shown
 from crawler.engine import Crawl
-from crawler.heap import HEAP
+from crawler.heap import hold_on
 from crawler.summary import Summary
 
 _COLLECT_AFTER = 50_000  # objects more than there were
@@ -40,7 +40,7 @@ async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Ou
     gc.set_threshold(_COLLECT_AFTER, 20, 20)
     # The database thread waits for the loop to let it go on, several times a commit.
     sys.setswitchinterval(_SWITCH_AFTER)
-    HEAP.hold_on()
+    hold_on()
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_Signals(crawl, options))
         await stack.enter_async_context(shown(crawl, options))

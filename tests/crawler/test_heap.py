@@ -1,23 +1,20 @@
-"""Memory that is kept for the next page, and memory that is given back."""
+"""Memory that is kept for the next page, and for whatever thread has it."""
 
 import platform
-import resource
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from crawler import heap
-from crawler.heap import Heap
 
 pytestmark = pytest.mark.skipif(
-    platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep or to return memory"
+    platform.libc_ver()[0] != "glibc", reason="only glibc is asked to keep memory"
 )
 
 _FAULTS = """
 import resource
-from crawler.heap import Heap
+from crawler.heap import hold_on
 {prepare}
 def faults():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
@@ -28,38 +25,45 @@ for _ in range(10):
 print(faults() - before)
 """
 
+# Eight threads that live at the same time, and need memory one after the other.
+_THREADS = """
+import resource
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from crawler.heap import hold_on
+def resident():
+    with open("/proc/self/statm") as statm:
+        return int(statm.read().split()[1]) * resource.getpagesize()
+def work(number):
+    together.wait()
+    with turns:
+        things = [bytearray(100_000) for _ in range(200)]
+        last = bytearray(1000)  # holds on to the end of the heap
+        del things
+        return last
+hold_on()
+before = resident()
+together, turns = threading.Barrier(8), threading.Lock()
+with ThreadPoolExecutor(8) as pool:
+    kept = list(pool.map(work, range(8)))
+    print(resident() - before)
+"""
 
-def resident() -> int:
-    """Return how many bytes of memory this process has."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+def printed_by(code: str) -> int:
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return int(told.stdout)
 
 
-def test_what_is_free_between_things_that_are_not_is_given_back():
-    things = [bytearray(1000) for _ in range(100_000)]
-    things[:-1000:] = []  # the last ones hold on to the end of the heap
-    full = resident()
-    Heap().give_back()
-    assert full - resident() > 50_000_000
-    assert len(things) == 1000
+@pytest.mark.parametrize(("prepare", "kept"), [("", False), ("hold_on()", True)])
+def test_what_a_page_took_is_there_for_the_next_one(prepare, kept):
+    assert (printed_by(_FAULTS.format(prepare=prepare)) < 1000) == kept
 
 
-def test_it_is_looked_for_now_and_then_only(monkeypatch):
-    calls = []
-    monkeypatch.setattr(heap, "_function", lambda name: lambda *_: calls.append(name))
-    one = Heap()
-    for _ in range(100):
-        one.give_back()
-    assert calls == ["malloc_trim"]
+def test_what_a_thread_took_is_there_for_the_next_one():
+    assert printed_by(_THREADS) < 60_000_000
 
 
 def test_another_c_library_is_left_alone(monkeypatch):
-    monkeypatch.setattr(heap, "_function", lambda _: None)
-    Heap().hold_on()
-    Heap().give_back()
-
-
-@pytest.mark.parametrize(("prepare", "kept"), [("", False), ("Heap().hold_on()", True)])
-def test_what_a_page_took_is_there_for_the_next_one(prepare, kept):
-    code = _FAULTS.format(prepare=prepare)
-    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert (int(told.stdout) < 1000) == kept
+    monkeypatch.setattr(heap, "_mallopt", lambda: None)
+    heap.hold_on()
