@@ -34,7 +34,7 @@ log = get_logger("crawler.parsing")
 _LARGE_PAGE = 1 << 19
 _LARGE_AT_ONCE = 1
 # Pages of more bytes are parsed on another thread: for fewer, to send them there takes as long.
-_AHEAD = 131_072
+_AHEAD = 262_144
 
 
 class Parser(Protocol):
