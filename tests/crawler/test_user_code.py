@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from crawler import Crawl, Item, Request, Response, Spider
+from crawler import Crawl, CrawlerError, Item, Request, Response, Spider
 from crawler.summary import Summary
 from crawler.watchdog import Watchdog
 from tests.crawler.cli.project import Project, page
@@ -156,6 +156,43 @@ async def test_whatever_a_callback_raises_costs_its_page_only(
     assert_only_the_bad_page_failed(rows, "spider_error")
     (trace,) = rows("SELECT error FROM crawl_request WHERE state = 'failed'")
     assert type(error).__name__ in trace or "cancelled itself" in trace
+
+
+def cancel_this_task() -> None:
+    task = asyncio.current_task()
+    assert task is not None
+    task.cancel()
+
+
+class CancelsInACallback(Good):
+    def bad(self, response: Response) -> Any:
+        cancel_this_task()
+        return []
+
+
+class CancelsInTheMiddleware(Good):
+    async def go_away(self, request: Request, call_next: Any) -> Any:
+        if request.url.endswith(BAD):
+            cancel_this_task()
+        return await call_next(request)
+
+    middleware = (go_away,)
+
+
+class CancelsInStart(Good):
+    async def start(self) -> AsyncIterator[Request]:
+        yield Request(self.url)
+        cancel_this_task()
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("spider", [CancelsInACallback, CancelsInTheMiddleware, CancelsInStart])
+async def test_who_cancels_the_task_that_it_runs_in_ends_the_run_and_is_told_so(
+    spider: type[Spider], db: Path, rows: Rows
+) -> None:
+    with pytest.raises(CrawlerError, match="was cancelled from within"):
+        await run(db, spider)
+    assert rows("SELECT finish FROM crawl_run") == ["failed"]
 
 
 @pytest.mark.parametrize("error", ERRORS, ids=NAMES)
