@@ -23,7 +23,7 @@ from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.traps import content_of
-from crawler.trial import OPTIONS
+from crawler.trial_child import OPTIONS
 from crawler.url import Scope
 from storage.records import QueuedRequest
 

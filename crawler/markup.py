@@ -27,7 +27,8 @@ from typing import TypeVar
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.errors import ParseBudgetError
-from crawler.trial import MEMORY, OPTIONS, TRIAL
+from crawler.trial import TRIAL
+from crawler.trial_child import MEMORY, OPTIONS
 
 T = TypeVar("T")
 
