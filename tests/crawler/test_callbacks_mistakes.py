@@ -1,0 +1,161 @@
+# ruff: noqa: RUF012 - spiders are written here as their users write them
+"""What the mistakes of a spider's methods cost: their page, or the crawl before it begins."""
+
+import asyncio
+
+import pytest
+
+from crawler import Item, Spider
+from storage import StoreError
+from tests.crawler.words_page import NEXT, PAGE, STATES, Word
+from tests.site import serve
+
+
+class Number(Item):
+    value: int
+
+
+async def test_a_callback_that_raises_keeps_nothing_of_its_page_and_the_crawl_goes_on(crawl, rows):
+    async with serve({"/bad": PAGE, "/good": NEXT, "/next": NEXT}) as site:
+
+        class Raising(Spider):
+            name = "raising"
+            start_urls = [f"{site.url}bad", f"{site.url}good"]
+
+            def parse(self, response):
+                yield Word(text=response.url)
+                yield from response.follow_all("a")
+                if "bad" in response.url:
+                    raise LookupError("no such thing")
+
+        result = await crawl(Raising)
+        assert site.hits["/next"] == 0
+        assert rows("SELECT text FROM word") == [f"{site.url}good"]
+    assert (result.done, result.failed, result.finish) == (1, 1, "finished")
+    ((reason, error, status),) = rows(
+        "SELECT reason, error, status FROM crawl_request WHERE state = 'failed'"
+    )
+    assert (reason, status) == ("spider_error", 200)
+    assert error.startswith("Traceback")
+    assert "no such thing" in error
+    assert "test_callbacks_mistakes.py" in error
+
+
+async def test_a_callback_that_lets_a_cancellation_of_its_own_escape_costs_its_page(crawl, rows):
+    async with serve({"/bad": PAGE, "/good": NEXT}) as site:
+
+        class Cancelling(Spider):
+            name = "cancelling"
+            start_urls = [f"{site.url}bad", f"{site.url}good"]
+
+            async def parse(self, response):
+                if "bad" in response.url:
+                    helper = asyncio.ensure_future(asyncio.sleep(60))
+                    helper.cancel()
+                    await helper
+
+        async with asyncio.timeout(5):
+            result = await crawl(Cancelling)
+    assert rows(STATES) == [("failed", "spider_error"), ("done", None)]
+    assert result.finish == "finished"
+
+
+async def test_headers_that_cannot_be_sent_cost_their_request_only(crawl, rows):
+    async with serve({"/": PAGE}) as site:
+
+        class Smuggling(Spider):
+            name = "smuggling"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                yield response.follow("/next", headers={"X": "a\r\nY: b"})
+
+        result = await crawl(Smuggling)
+        assert site.hits["/next"] == 0
+    assert rows(STATES) == [("done", None), ("failed", "bad_request")]
+    assert result.finish == "finished"
+
+
+@pytest.mark.parametrize("wrong", [7, "text", b"bytes", ["list"], object()], ids=repr)
+async def test_a_wrong_yield_is_a_spider_error(wrong, crawl, rows):
+    async with serve({"/": PAGE}) as site:
+
+        class Wrong(Spider):
+            name = "wrong"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                yield Word(text="lost")
+                yield wrong
+
+        result = await crawl(Wrong)
+    assert rows(STATES) == [("failed", "spider_error")]
+    assert (result.items, result.finish) == (0, "finished")
+
+
+async def test_an_integer_of_70_bits_costs_its_page_only(crawl, rows):
+    async with serve({"/bad": PAGE, "/good": NEXT}) as site:
+
+        class Big(Spider):
+            name = "big"
+            start_urls = [f"{site.url}bad", f"{site.url}good"]
+
+            def parse(self, response):
+                yield Number(value=1)
+                if "bad" in response.url:
+                    yield Number(value=1 << 70)
+                    yield from response.follow_all("a")
+
+        result = await crawl(Big)
+    assert rows(STATES) == [("failed", "item_error"), ("done", None)]
+    assert rows("SELECT value FROM number") == [1]
+    assert (result.items, result.finish) == (1, "finished")
+
+
+async def test_a_value_that_cannot_be_stored_costs_its_page_only(crawl, rows):
+    async with serve({"/bad": PAGE, "/good": NEXT}) as site:
+
+        class Unstorable(Spider):
+            name = "unstorable"
+            start_urls = [f"{site.url}bad", f"{site.url}good"]
+
+            def parse(self, response):
+                yield {"value": object() if "bad" in response.url else 1}
+
+        await crawl(Unstorable)
+    assert rows(STATES) == [("failed", "item_error"), ("done", None)]
+    assert rows("SELECT data FROM item") == ['{"value":1}']
+
+
+async def test_an_unannounced_model_that_clashes_with_a_table_costs_its_page_only(crawl, rows):
+    other = type("Word", (Item,), {"__annotations__": {"letters": int}})
+    async with serve({"/good": NEXT, "/bad": PAGE, "/late": NEXT + "!"}) as site:
+
+        class Clashing(Spider):
+            name = "clashing"
+            start_urls = [f"{site.url}{path}" for path in ("good", "bad", "late")]
+
+            def parse(self, response):
+                yield other(letters=3) if "bad" in response.url else Word(text="kept")
+
+        result = await crawl(Clashing, concurrency=1)
+    assert rows(STATES) == [("done", None), ("failed", "item_error"), ("done", None)]
+    assert (result.items, result.finish) == (2, "finished")
+
+
+async def test_two_models_of_one_table_are_an_error_before_anything_is_fetched(crawl):
+    other = type("Word", (Item,), {"__annotations__": {"letters": int}, "__table__": "word"})
+    other.__name__ = "Other"
+    async with serve({"/": PAGE}) as site:
+
+        class Clashing(Spider):
+            name = "clashing"
+            start_urls = [site.url]
+            items = [Word, other]
+
+            def parse(self, response):
+                yield Word(text="x")
+
+        with pytest.raises(StoreError, match="word"):
+            await crawl(Clashing)
+        assert not site.hits

@@ -1,0 +1,283 @@
+# ruff: noqa: RUF012 - spiders are written here as their users write them
+"""How a spider starts, what it may fetch from within a callback, and how it is told of the end."""
+
+import asyncio
+import json
+
+import pytest
+
+from crawler import Crawl, FetchError, Request, Spider, UsageError
+from tests.crawler.words_page import PAGE, Word
+from tests.site import serve
+
+
+class Started(Spider):
+    name = "started"
+    url = ""
+
+    def parse(self, response):
+        yield Word(text=response.url.rpartition("/")[2])
+
+
+class AsyncStart(Started):
+    async def start(self):
+        await asyncio.sleep(0)
+        yield Request(f"{self.url}a")
+        yield Request(f"{self.url}b")
+
+
+class PlainStart(Started):
+    def start(self):
+        yield Request(f"{self.url}a")
+        yield Request(f"{self.url}b")
+
+
+class ListStart(Started):
+    def start(self):
+        return [Request(f"{self.url}a"), Request(f"{self.url}b")]
+
+
+class OlderStart(Started):
+    def start_requests(self):
+        yield Request(f"{self.url}a")
+        yield Request(f"{self.url}b")
+
+
+@pytest.mark.parametrize("spider", Started.__subclasses__(), ids=lambda spider: spider.__name__)
+async def test_start_requests_may_come_in_any_way(spider, crawl, rows):
+    async with serve({"/a": PAGE, "/b": PAGE}) as site:
+        await crawl(type("S", (spider,), {"url": site.url}))
+    assert rows("SELECT text FROM word ORDER BY text") == ["a", "b"]
+
+
+async def test_the_same_start_request_twice_is_fetched_once(crawl, rows):
+    async with serve({"/": PAGE}) as site:
+        spider = type("S", (Started,), {"start_urls": [site.url, site.url + "#x", site.url]})
+        result = await crawl(spider)
+        assert site.hits["/"] == 1
+    assert result.done == 1
+
+
+async def test_thousands_of_start_urls_are_each_fetched_once(crawl, rows):
+    async with serve({"/": PAGE}) as site:
+        spider = type(
+            "S", (Started,), {"start_urls": [f"{site.url}?n={number}" for number in range(2500)]}
+        )
+        result = await crawl(spider, concurrency=64, concurrency_per_host=64)
+        assert site.hits["/"] == 2500
+    assert (result.done, result.items, result.queued) == (2500, 2500, 0)
+
+
+@pytest.mark.parametrize("url", ["nonsense", "/relative", "ftp://host/x", "http://", ""])
+async def test_a_start_url_that_is_none_is_a_usage_error_and_nothing_runs(url, crawl):
+    async with serve({"/": PAGE}) as site:
+        with pytest.raises(UsageError, match="started"):
+            await crawl(type("S", (Started,), {"start_urls": [site.url, url]}))
+        assert not site.hits
+
+
+async def test_a_start_that_yields_no_request_is_a_usage_error(crawl):
+    class Items(Spider):
+        name = "items"
+
+        async def start(self):
+            yield {"not": "a request"}
+
+    with pytest.raises(UsageError, match="dict"):
+        await crawl(Items)
+
+
+async def test_a_spider_that_has_nothing_to_start_with_is_a_usage_error(crawl):
+    with pytest.raises(UsageError, match="started has nothing to start with"):
+        await crawl(Started)
+
+
+async def test_a_spider_whose_start_yields_nothing_today_finishes_at_once(crawl):
+    class Idle(Started):
+        async def start(self):
+            return
+            yield
+
+    result = await crawl(Idle)
+    assert (result.finish, result.done, result.queued) == ("finished", 0, 0)
+
+
+async def test_text_for_start_urls_is_told_and_not_taken_letter_by_letter(crawl):
+    with pytest.raises(UsageError, match="start_urls of started is text: make it a list"):
+        await crawl(type("S", (Started,), {"start_urls": "http://127.0.0.1:1/"}))
+
+
+async def test_a_relative_url_in_a_request_fails_its_page(crawl, rows):
+    class Relative(Started):
+        def parse(self, response):
+            yield Request("/next")
+
+    async with serve({"/": PAGE}) as site:
+        await crawl(type("S", (Relative,), {"start_urls": [site.url]}))
+    ((reason, error),) = rows("SELECT reason, error FROM crawl_request")
+    assert reason == "spider_error"
+    assert "relative url '/next': use response.follow" in error
+
+
+async def test_scrapys_custom_settings_count_and_the_unknown_are_told(crawl, caplog):
+    class Ported(Started):
+        custom_settings = {"CONCURRENT_REQUESTS": 2, "DEPTH_LIMIT": 0, "FEEDS": {}}
+
+    async with serve({"/": PAGE}) as site:
+        spider = type("S", (Ported,), {"start_urls": [site.url], "parse": lambda s, r: None})
+        with caplog.at_level("WARNING", "crawler"):
+            crawl_ = Crawl(spider, db="unused.db")
+    assert (crawl_.settings.concurrency, crawl_.settings.max_depth) == (2, None)
+    assert "custom_settings_ignored" in caplog.text
+    assert "FEEDS" in caplog.text
+
+
+async def test_a_spider_without_a_name_is_a_usage_error(crawl):
+    with pytest.raises(UsageError, match="name"):
+        await crawl(Spider)
+
+
+async def test_arguments_become_attributes_of_the_spider(crawl, rows):
+    async with serve({"/poetry": PAGE}) as site:
+        spider = type("S", (Started,), {"url": site.url, "category": "all"})
+
+        class Categories(spider):
+            async def start(self):
+                yield Request(f"{self.url}{self.category}")
+
+        await crawl(Categories, arguments={"category": "poetry"})
+    assert rows("SELECT text FROM word") == ["poetry"]
+    assert json.loads(rows("SELECT arguments FROM crawl_run")[0]) == {"category": "poetry"}
+
+
+async def test_an_argument_may_not_hide_a_method(crawl, db):
+    with pytest.raises(UsageError, match="parse"):
+        await crawl(Started, arguments={"parse": "x"})
+    assert not db.exists()
+
+
+async def test_fetch_gives_another_page_from_within_a_callback(crawl, rows):
+    async with serve({"/": PAGE, "/api": (200, {}, '{"n": 5}')}) as site:
+
+        class Fetching(Spider):
+            name = "fetching"
+            start_urls = [site.url]
+
+            async def parse(self, response):
+                answer = await self.fetch(response.urljoin("/api"))
+                again = await self.fetch(Request(f"{site.url}api?x", headers={"X-Mine": "1"}))
+                yield {"n": answer.json()["n"] + again.json()["n"]}
+
+        result = await crawl(Fetching, concurrency=1)
+        assert site.requests[-1].headers["X-Mine"] == "1"
+    assert rows("SELECT data ->> 'n' FROM item") == [10]
+    assert result.done == 1
+
+
+async def test_one_request_may_be_fetched_again_and_again_in_a_callback(crawl, rows):
+    async with serve({"/": PAGE, "/api": "x"}) as site:
+
+        class Polling(Spider):
+            name = "polling"
+            start_urls = [site.url]
+
+            async def parse(self, response):
+                request = Request(f"{site.url}api")
+                for _ in range(4):
+                    await self.fetch(request)
+
+        async with asyncio.timeout(5):
+            await crawl(Polling, concurrency_per_host=1)
+        assert site.hits["/api"] == 4
+
+
+async def test_fetch_tries_again_and_then_raises_what_went_wrong(crawl, rows):
+    answers = iter([(500, {}, ""), (200, {}, "fine")])
+    cut = (200, {"Content-Length": "100"}, "too short")
+    async with serve({"/": PAGE, "/flaky": lambda request: next(answers), "/cut": cut}) as site:
+
+        class Fetching(Spider):
+            name = "fetching"
+            start_urls = [site.url]
+
+            async def parse(self, response):
+                yield {"is": (await self.fetch(f"{site.url}flaky")).text}
+                try:
+                    await self.fetch(f"{site.url}cut")
+                except FetchError as error:
+                    yield {"is": error.reason}
+
+        await crawl(Fetching, retries=1)
+        assert (site.hits["/flaky"], site.hits["/cut"]) == (2, 2)
+    assert rows("SELECT data ->> 'is' FROM item ORDER BY _id") == ["fine", "truncated"]
+
+
+async def test_fetch_obeys_robots_txt(crawl, rows):
+    async with serve({"/": PAGE, "/robots.txt": "User-agent: *\nDisallow: /private"}) as site:
+
+        class Sneaking(Spider):
+            name = "sneaking"
+            start_urls = [site.url]
+
+            async def parse(self, response):
+                await self.fetch(f"{site.url}private")
+
+        await crawl(Sneaking)
+        assert site.hits["/private"] == 0
+    assert rows("SELECT state FROM crawl_request") == ["failed"]
+
+
+@pytest.mark.parametrize("hook", ["plain", "async"])
+async def test_closed_is_called_once_with_how_the_run_ended(hook, crawl):
+    calls: list[str] = []
+
+    class Closing(Started):
+        if hook == "plain":
+
+            def closed(self, reason):
+                calls.append(reason)
+        else:
+
+            async def closed(self, reason):
+                await asyncio.sleep(0)
+                calls.append(reason)
+
+    async with serve({"/": PAGE}) as site:
+        await crawl(type("S", (Closing,), {"start_urls": [site.url]}))
+    assert calls == ["finished"]
+
+
+async def test_closed_is_told_of_a_limit(crawl):
+    calls: list[str] = []
+
+    class Closing(Started):
+        def closed(self, reason):
+            calls.append(reason)
+
+    async with serve({"/": PAGE}) as site:
+        urls = [f"{site.url}?{number}" for number in range(5)]
+        await crawl(type("S", (Closing,), {"start_urls": urls}), max_pages=2)
+    assert calls == ["limit"]
+
+
+async def test_closed_is_told_that_a_cancelled_run_was_stopped(crawl):
+    calls: list[str] = []
+    parsing = asyncio.Event()
+
+    class Closing(Spider):
+        name = "closing"
+
+        async def parse(self, response):
+            parsing.set()
+            await asyncio.Event().wait()
+
+        def closed(self, reason):
+            calls.append(reason)
+
+    async with serve({"/": PAGE}) as site:
+        task = asyncio.ensure_future(crawl(type("S", (Closing,), {"start_urls": [site.url]})))
+        await asyncio.wait_for(parsing.wait(), 10)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert calls == ["stopped"]
