@@ -1,0 +1,175 @@
+"""The scheduler between a real store and a real committer, with workers that only pretend."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from crawler.committer import Committer
+from crawler.contact import Contact, Courtesy
+from crawler.lanes import FetchJob, Job, RobotsJob
+from crawler.links import Discovery
+from crawler.request import Request
+from crawler.response import Response
+from crawler.rulebook import Rulebook
+from crawler.scheduler import Scheduler
+from crawler.settings import Settings
+from crawler.throttle import HostGate, Throttle
+from crawler.url import Scope, fingerprint
+from storage.records import Committed, NewRequest, QueuedRequest, Run, Totals, Visit
+from storage.sqlite import SqliteStore
+
+# A test that waits for longer hangs: nothing here takes a second.
+HANGS = 5.0
+
+Outcome = Callable[[QueuedRequest], Awaitable[Visit]]
+
+
+def page(host: str, number: int, **fields: Any) -> NewRequest:
+    url = f"http://{host}/{number}"
+    return NewRequest(fingerprint("GET", url), url, host, **fields)
+
+
+def pages(host: str, how_many: int, **fields: Any) -> list[NewRequest]:
+    return [page(host, number, **fields) for number in range(how_many)]
+
+
+async def done(row: QueuedRequest) -> Visit:
+    return Visit(row.id, row.host, "done", attempts=row.attempts + 1)
+
+
+class Crawl:
+    """A run without spider and network: `outcome` says what comes of each request."""
+
+    def __init__(
+        self,
+        store: SqliteStore,
+        run: Run,
+        *,
+        workers: int = 8,
+        queue: int = 8,
+        outcome: Outcome = done,
+        robots: Callable[[Request], Awaitable[Response]] | None = None,
+        max_pages: int | None = None,
+        **given_settings: Any,
+    ) -> None:
+        self.settings = Settings(**{"robots": robots is not None, **given_settings})
+        self.store, self.run = store, run
+        self.throttle = Throttle(self.settings)
+        self.jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=queue)
+        self.outcome = outcome
+        self.robots_asked: list[str] = []
+        self.contacts: list[tuple[str, float, int]] = []  # host, when, how many inside with it
+        self.handed: list[QueuedRequest] = []  # in the order that workers took them
+        self.inside: Counter[str] = Counter()
+        self.peak: Counter[str] = Counter()  # of the scheduler's statistics
+        self.committed: list[Visit] = []
+
+        async def fetch(request: Request, **limits: Any) -> Response:
+            self.robots_asked.append(request.url)
+            assert robots is not None
+            return await robots(request)
+
+        self.rulebook = Rulebook(fetch, "crawler", retries=2, backoff=0.0)
+        self.scheduler = Scheduler(
+            store,
+            run,
+            self.jobs,
+            self.throttle,
+            self.rulebook,
+            concurrency=workers,
+            max_pages=max_pages,
+        )
+        self.committer = Committer(
+            store, run, self._heard, self.scheduler.memory.take_news, list, size=workers
+        )
+        self.workers = workers
+        self.house = self.courtesy()
+        self._watch_contacts()
+
+    def _heard(self, visits: Sequence[Visit], committed: Committed) -> None:
+        self.committed += visits
+        self.scheduler.committed(visits, committed)
+        if self.scheduler.reached_max_pages:
+            self.scheduler.stop()
+
+    async def go(self, finished: int = 0) -> None:
+        """Run until the scheduler has nothing more to hand out and all is committed."""
+        async with asyncio.timeout(HANGS), asyncio.TaskGroup() as group:
+            group.create_task(self.committer.run())
+            workers = [group.create_task(self._work()) for _ in range(self.workers)]
+            await self.scheduler.run(self.committer.queue, finished)
+            for _ in workers:
+                await self.jobs.put(None)
+            await asyncio.wait(workers)
+            await self.committer.queue.put(None)
+
+    async def _work(self) -> None:
+        while (job := await self.jobs.get()) is not None:
+            for name, count in self.scheduler.statistics().items():
+                self.peak[name] = max(self.peak[name], count)
+            if isinstance(job, RobotsJob):
+                await self._ask_robots(job)
+            else:
+                await self.committer.queue.put(await self._visit(job))
+
+    async def _ask_robots(self, job: RobotsJob) -> None:
+        with Contact(self.house, job.lane.gate) as contact:
+            await contact.begin(f"{job.origin}/robots.txt")
+            verdict = await self.rulebook.learn(job.origin)
+        self.scheduler.robots_learned(job.lane, self.rulebook.delay(verdict))
+
+    async def _visit(self, job: FetchJob) -> Visit:
+        self.handed.append(job.row)
+        with Contact(self.house, job.gate) as contact:
+            await contact.begin(job.row.url)
+            return await self.outcome(job.row)
+
+    def _watch_contacts(self) -> None:
+        """Note every contact that is begun, just before the gate hears of it."""
+        begun, left = self.scheduler.begun, self.scheduler.left
+
+        def note_begun(gate: HostGate) -> None:
+            self.inside[gate.host] += 1
+            self.contacts.append((gate.host, time.monotonic(), self.inside[gate.host]))
+            begun(gate)
+
+        def note_left(gate: HostGate) -> None:
+            self.inside[gate.host] -= 1
+            left(gate)
+
+        self.scheduler.begun = note_begun  # type: ignore[method-assign]
+        self.scheduler.left = note_left  # type: ignore[method-assign]
+
+    def urls(self) -> list[str]:
+        return [row.url for row in self.handed]
+
+    def courtesy(self) -> Courtesy:
+        discovery = Discovery(Settings())
+        discovery.scope = Scope(["*"])
+        return Courtesy(self.scheduler, self.throttle, self.rulebook, discovery)
+
+
+@asynccontextmanager
+async def crawling(
+    path: Path, requests: Iterable[NewRequest], *, fresh: bool = False, **options: Any
+) -> AsyncIterator[Crawl]:
+    async with SqliteStore(path) as store:
+        run = await store.begin_run("test", {}, fresh=fresh, tables=[])
+        await store.seed(run, list(requests), last=True)
+        yield Crawl(store, replace(run, seeded=True), **options)
+
+
+async def totals(crawl: Crawl) -> Totals:
+    return await crawl.store.totals(crawl.run)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "crawl.db"
