@@ -1,0 +1,245 @@
+"""What is new to the frontier: requests, contents, and where redirects led."""
+
+import pytest
+
+from storage import runs
+from storage.records import State
+from storage.tables import ItemTables
+from tests.storage.crawl_file import TOO_LARGE, Crawl, item, request, requests, visit
+from tests.storage.crawl_file import connection as connection
+from tests.storage.crawl_file import crawl as crawl
+
+# ── what is new ─────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_request_is_one_however_often_it_is_found(crawl: Crawl) -> None:
+    assert crawl.seed(*requests(1, 1, 2)).added == 2
+    assert crawl.seed(*requests(1, 2)).added == 0
+    committed = crawl.commit(visit(1, requests=requests(2, 3, 3)), visit(2, requests=requests(3)))
+    assert committed.added == 1
+    assert crawl.rows("fingerprint") == [(1,), (2,), (3,)]
+
+
+def test_a_finished_request_is_not_queued_again(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1))
+    committed = crawl.commit(visit(2, requests=requests(1)))
+    assert (committed.added, committed.hosts) == (0, {})
+    assert crawl.rows()[0] == (1, "done", None)
+
+
+def test_runs_do_not_share_their_requests(crawl: Crawl) -> None:
+    crawl.seed(request(1))
+    later = Crawl.__new__(Crawl)
+    later.connection, later.tables = crawl.connection, ItemTables()
+    later.run = runs.begin_run(crawl.connection, "books", {}, fresh=True)
+    assert later.seed(request(1)).added == 1
+    assert later.ready_ids() == [2]
+    assert crawl.ready_ids() == [1]
+
+
+def test_a_request_that_is_skipped_is_kept_with_its_reason(crawl: Crawl) -> None:
+    crawl.seed(request(1))
+    off = request(2, "elsewhere", state="skipped", reason="offsite")
+    committed = crawl.commit(visit(1, requests=[off]))
+    assert (committed.added, committed.skipped, committed.hosts) == (0, 1, {})
+    assert crawl.rows()[1] == (2, "skipped", "offsite")
+    assert crawl.commit(visit(1, requests=[off])).skipped == 0
+
+
+def test_a_page_too_deep_is_taken_up_when_a_shorter_way_is_found(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    deep = request(3, depth=4, state="skipped", reason="max_depth", callback="parse_deep")
+    crawl.commit(visit(1, requests=[deep]))
+    committed = crawl.commit(visit(2, requests=[request(3, depth=1, callback="near", priority=7)]))
+    assert committed.added == 1
+    assert crawl.rows("state, reason, depth, callback, priority, parent")[2] == (
+        "queued",
+        None,
+        1,
+        "near",
+        7,
+        2,
+    )
+    assert crawl.ready_ids() == [3]
+
+
+@pytest.mark.parametrize("reason", ["nofollow", "trap", "url_too_long", "offsite"])
+def test_a_page_skipped_for_its_link_is_taken_up_by_one_that_may_be_followed(
+    crawl: Crawl, reason: str
+) -> None:
+    crawl.seed(*requests(1))
+    cut = request(3, state="skipped", reason=reason)._replace(url="http://a/begin")
+    crawl.commit(visit(1, requests=[cut]))
+    assert crawl.seed(request(3)).added == 1
+    assert crawl.rows("url, state, reason")[1] == ("http://a/3", "queued", None)
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("skipped", "robots"),
+        ("skipped", "max_pages_per_host"),
+        ("failed", "max_depth"),
+        ("done", None),
+        ("done", "duplicate_content"),
+    ],
+)
+def test_only_a_page_skipped_for_where_it_was_found_is_taken_up_again(
+    crawl: Crawl, state: State, reason: str | None
+) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, state, reason=reason))
+    assert crawl.commit(visit(2, requests=requests(1))).added == 0
+    assert crawl.rows()[0] == (1, state, reason)
+
+
+def test_being_too_deep_again_changes_nothing(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    deep = request(3, depth=9, state="skipped", reason="max_depth")
+    crawl.commit(visit(1, requests=[deep]))
+    assert crawl.commit(visit(2, requests=[deep._replace(depth=8)])).skipped == 0
+    assert crawl.rows("depth")[2] == (9,)
+
+
+# ── pages with the same content ─────────────────────────────────────────────────────────────
+
+
+def test_a_page_with_the_body_of_another_says_so_and_keeps_what_it_gave(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, content=7, items=[item(1)]))
+    committed = crawl.commit(visit(2, content=7, items=[item(2)], requests=requests(3)))
+    assert crawl.rows()[:2] == [(1, "done", None), (2, "done", "duplicate_content")]
+    assert crawl.numbers() == [1, 2]
+    assert committed.added == 1
+    assert not committed.aliased
+
+
+def test_the_same_content_is_known_within_a_group_and_in_each_of_three(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2, 3, 4))
+    crawl.commit(visit(1, content=7), visit(2, content=8), visit(3, content=7), visit(4, content=7))
+    reasons = [reason for _, _, reason in crawl.rows()]
+    assert reasons == [None, None, "duplicate_content", "duplicate_content"]
+
+
+def test_other_hosts_and_other_runs_may_have_the_same_content(crawl: Crawl) -> None:
+    crawl.seed(request(1), request(2, host="b"))
+    crawl.commit(visit(1, content=7), visit(2, host="b", content=7))
+    assert {reason for _, _, reason in crawl.rows()} == {None}
+    crawl.run = runs.begin_run(crawl.connection, "books", {}, fresh=True)
+    crawl.seed(request(1))
+    crawl.commit(visit(3, content=7))
+    assert crawl.rows() == [(3, "done", None)]
+
+
+def test_only_a_page_that_is_kept_is_one_to_be_the_same_as(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2, 3, 4))
+    crawl.commit(visit(1, content=7, items=[item(TOO_LARGE)]))  # fails
+    crawl.commit(visit(2, content=7))
+    crawl.commit(visit(2, content=7))  # a second time, as after a crash
+    assert crawl.rows()[:2] == [(1, "failed", "item_error"), (2, "done", None)]
+    crawl.commit(visit(3, alias=2, content=7))  # a redirect to it, without effects
+    assert crawl.rows()[2] == (3, "done", "alias")
+
+
+def test_a_page_without_content_is_the_same_as_nothing(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1), visit(2))
+    assert {reason for _, _, reason in crawl.rows()} == {None}
+
+
+def test_the_canonical_url_of_a_page_is_recorded(crawl: Crawl) -> None:
+    crawl.seed(*requests(1))
+    crawl.commit(visit(1, canonical_url="http://a/c"))
+    assert crawl.rows("canonical_url") == [("http://a/c",)]
+
+
+# ── where redirects led ─────────────────────────────────────────────────────────────────────
+
+
+def test_a_page_that_a_redirect_visited_is_not_visited_again(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, alias=50, final_url="http://a/50", items=[item(1)]))
+    committed = crawl.commit(visit(2, requests=requests(50, 51)))
+    assert (committed.added, committed.aliases) == (1, 1)
+    assert crawl.rows("fingerprint, state, reason")[2:] == [
+        (51, "queued", None),
+        (50, "done", "alias"),
+    ]
+
+
+def test_a_start_request_may_be_a_page_that_a_redirect_visited(crawl: Crawl) -> None:
+    crawl.seed(request(1), last=False)
+    crawl.commit(visit(1, alias=50))
+    committed = crawl.seed(request(50))
+    assert (committed.added, committed.aliases) == (0, 1)
+
+
+def test_of_two_redirects_to_one_page_the_first_has_the_effects(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    committed = crawl.commit(
+        visit(1, alias=50, items=[item(1)], requests=requests(8)),
+        visit(2, alias=50, items=[item(1)], requests=requests(9)),
+    )
+    assert committed.aliased == {2}
+    assert crawl.numbers() == [1]
+    assert crawl.rows() == [(1, "done", None), (2, "done", "alias"), (3, "queued", None)]
+
+
+@pytest.mark.parametrize("first", ["direct", "redirect"])
+def test_a_page_reached_directly_and_by_redirect_has_its_items_once(
+    crawl: Crawl, first: str
+) -> None:
+    crawl.seed(*requests(1, 50))
+    visits = [visit(2, items=[item(1)]), visit(1, alias=50, items=[item(1)])]
+    for one in visits if first == "direct" else visits[::-1]:
+        crawl.commit(one)
+    assert crawl.numbers() == [1]
+    assert crawl.rows() == [(1, "done", "alias"), (2, "done", None)]
+
+
+def test_redirects_that_lead_back_to_where_they_began_lose_nothing(crawl: Crawl) -> None:
+    """A site that bounces its visitors once, through a page that sets something."""
+    crawl.seed(request(1))
+    crawl.commit(visit(1, alias=1, items=[item(1)], requests=requests(2)))
+    assert crawl.numbers() == [1]
+    assert crawl.rows() == [(1, "done", None), (2, "queued", None)]
+
+
+def test_a_redirect_to_a_page_that_was_skipped_has_the_effects(crawl: Crawl) -> None:
+    """Nobody else will visit a page that was too deep, so this visit stands for it."""
+    crawl.seed(*requests(1, 2))
+    deep = request(50, depth=9, state="skipped", reason="max_depth")
+    crawl.commit(visit(1, requests=[deep]))
+    crawl.commit(visit(2, alias=50, items=[item(1)]))
+    assert crawl.numbers() == [1]
+
+
+def test_a_redirect_to_a_page_that_waits_is_an_alias_without_being_read(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    committed = crawl.commit(visit(1, alias=2, unread=True))
+    assert committed.aliased == {1}
+    assert crawl.rows() == [(1, "done", "alias"), (2, "queued", None)]
+
+
+def test_of_two_pages_that_redirect_to_each_other_one_is_put_back(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    committed = crawl.commit(visit(1, alias=2, unread=True), visit(2, alias=1, unread=True))
+    assert (committed.aliased, committed.again) == ({1}, {2})
+    assert "a" in committed.hosts  # or the scheduler would not look for it again
+    assert crawl.rows() == [(1, "done", "alias"), (2, "queued", None)]
+    crawl.commit(visit(2, alias=1, items=[item(1)]))  # now it was read, and stands for both
+    assert crawl.rows() == [(1, "done", "alias"), (2, "done", None)]
+
+
+def test_a_visit_that_is_dropped_makes_no_alias(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1))
+    assert crawl.commit(visit(1, alias=50)).dropped == {1}
+    assert crawl.commit(visit(2, requests=requests(50))).added == 1
+
+
+def test_a_visit_that_is_refused_makes_no_alias(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, alias=50, items=[item(TOO_LARGE)]))
+    assert crawl.commit(visit(2, requests=requests(50))).added == 1
