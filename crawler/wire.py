@@ -1,7 +1,7 @@
 """Connections that take nothing for a page but a whole answer to what was asked.
 
 aiohttp's client protocol trusts the server in places where a crawler must not. What is private
-in aiohttp and relied on here is pinned by `tests/crawler/test_wire.py`.
+in aiohttp and relied on here is pinned by `tests/crawler/test_wire_aiohttp.py`.
 """
 
 import asyncio
