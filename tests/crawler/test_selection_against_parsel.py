@@ -1,19 +1,15 @@
 """The same queries, on the same pages, to our selections and to parsel's: the answers are equal.
 
 Where they cannot be, because HTML5 (lexbor) and libxml2 build another tree or because lexbor's
-selectors mean something else, the case is in `KNOWN_DIFFERENCES`, with both answers.
+selectors mean something else, the case is in `KNOWN_DIFFERENCES`, with both answers; see
+test_selection_against_parsel_differences.py.
 """
-
-import html
-from pathlib import Path
-from typing import Any
 
 import parsel
 import pytest
-from hypothesis import example, given, settings
-from hypothesis import strategies as st
 
-from crawler.selection import Selector, SelectorList
+from crawler.selection import Selector
+from tests.crawler.as_parsel import check, squeezed, without_repetition
 
 SHOP = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>All books | Bookshop</title>
@@ -340,51 +336,6 @@ REGEXES = [
 ]
 
 
-def outline(node: Any) -> Any:
-    """What an element is, without the manner of writing it down, lexbor's or lxml's."""
-    if isinstance(node, str):
-        return node
-    if hasattr(node, "first_child"):
-        children: list[Any] = []
-        child = node.first_child
-        while child is not None:
-            if child.is_text_node:
-                children.append(child.text_content)
-            elif child.is_element_node:
-                children.append(outline(child))
-            child = child.next
-        return node.tag, {k: v or "" for k, v in node.attributes.items()}, children
-    children = [node.text]
-    for element in node:
-        if isinstance(element.tag, str):
-            children.append(outline(element))
-        children.append(element.tail)
-    return node.tag, without_repetition(node.attrib), [child for child in children if child]
-
-
-def without_repetition(attributes: Any) -> dict[str, str]:
-    """To libxml2 a mere `disabled` is `disabled="disabled"`; see KNOWN_DIFFERENCES."""
-    return {name: "" if value == name else value for name, value in attributes.items()}
-
-
-def plain(value: str | None) -> str | None:
-    """The serialisations differ in quotes, in what they escape, and in `x=""` for a mere `x`."""
-    return None if value is None else html.unescape(value).replace("'", '"').replace('=""', "")
-
-
-def check(ours: Selector | SelectorList, theirs: Any, query: str) -> None:
-    """Have both find the same; and the first of it, when nothing else was asked for."""
-    assert plain(ours.css(query).get()) == plain(theirs.css(query).get())
-    check_found(ours.css(query), theirs.css(query))
-
-
-def check_found(ours: SelectorList, theirs: Any) -> None:
-    assert [outline(s.root) for s in ours] == [outline(s.root) for s in theirs]
-    assert [plain(text) for text in ours.getall()] == [plain(text) for text in theirs.getall()]
-    assert plain(ours.get()) == plain(theirs.get())
-    assert plain(ours.get("none")) == plain(theirs.get("none"))
-
-
 @pytest.mark.parametrize(("page", "query"), CASES)
 def test_a_query_finds_what_parsel_finds(page: str, query: str) -> None:
     check(Selector(PAGES[page]), parsel.Selector(PAGES[page]), query)
@@ -433,10 +384,6 @@ def test_an_xpath_begins_at_the_element_as_in_parsel(page: str, query: str) -> N
     ]
 
 
-def squeezed(value: str) -> str:
-    return "".join((plain(value) or "").split())
-
-
 REFUSED = """
 p,|,p|p >|> p|+ p|p > > b|a ~ ~ b|[|p[|p[href|p[a=1]|p:not(|p)|p:|p::|p!|p..x|p#|'p'|a {}|p:foo
 p:foo(1)|p:has()|*:is()|p:nth-child(x)|a:contains()|p:contains(1 2)|p::foo|p::before|p::attr
@@ -452,200 +399,3 @@ def test_what_parsel_refuses_is_refused(query: str) -> None:
         Selector(SHOP).css(query)
     assert repr(query) in str(error.value)
     assert "\n" not in str(error.value)
-
-
-# What differs: the page, the query, our answer and parsel's.
-KNOWN_DIFFERENCES = {
-    "HTML5 gives every table a tbody": (
-        "<table><tr><td>x</td></tr></table>",
-        "table > tr td::text",
-        [],
-        ["x"],
-    ),
-    "HTML5 drops the newline at the start of <pre>": (
-        "<pre>\nx</pre>",
-        "pre::text",
-        ["x"],
-        ["\nx"],
-    ),
-    "a mere attribute has no value; libxml2 repeats its name if it knows it": (
-        "<input disabled>",
-        "input::attr(disabled)",
-        [""],
-        ["disabled"],
-    ),
-    "an attribute is always written in double quotes": (
-        """<p title='a "b"'></p>""",
-        "p",
-        ['<p title="a &quot;b&quot;"></p>'],
-        ["""<p title='a "b"'></p>"""],
-    ),
-    "HTML5 has whitespace after </body> in the body": (
-        "<html><body><p>x</p></body>\n</html>",
-        "body::text",
-        ["\n"],
-        [],
-    ),
-    "what is in a <template> is not part of the page": (
-        "<template><b>x</b></template>",
-        "b::text",
-        [],
-        ["x"],
-    ),
-    "a paragraph ends where a block begins": (
-        "<p>a<div>b</div>c</p>",
-        "p::text",
-        ["a"],
-        ["a"],
-    ),
-    "misnested formatting is repaired, not cut": (
-        "<p><b>1<i>2</b>3</i></p>",
-        "i::text",
-        ["2", "3"],
-        ["2"],
-    ),
-    "a nested form is dropped": (
-        "<form><div><form><input></form></div></form>",
-        "form form",
-        [],
-        ["<form><input></form>"],
-    ),
-    "SVG keeps its capitals": (
-        "<svg viewBox='0 0 1 1'></svg>",
-        "svg",
-        ['<svg viewBox="0 0 1 1"></svg>'],
-        ['<svg viewbox="0 0 1 1"></svg>'],
-    ),
-    "::attr() does not mind capitals": ("<a href=x>", "a::attr(HREF)", ["x"], []),
-    "without a doctype, classes and ids do not mind capitals": (
-        "<p class=A>x</p>",
-        ".a::text",
-        ["x"],
-        [],
-    ),
-    "the html element is not the first child of anything": (
-        "<!doctype html><html lang=en></html>",
-        "html:first-child::attr(lang)",
-        [],
-        ["en"],
-    ),
-}
-
-
-@pytest.mark.parametrize("name", KNOWN_DIFFERENCES)
-def test_a_known_difference_is_still_as_described(name: str) -> None:
-    page, query, ours, theirs = KNOWN_DIFFERENCES[name]
-    assert Selector(page).css(query).getall() == ours
-    assert parsel.Selector(page).css(query).getall() == theirs
-
-
-MANUAL = Path("/usr/share/doc/python3-doc/html")
-MANUAL_QUERIES = [
-    "title::text",
-    "h1::text",
-    "h1 ::text",
-    "a::attr(href)",
-    "a::text",
-    "a.headerlink::attr(href)",
-    "p::text",
-    "p ::text",
-    "li > p > a::text",
-    "li li::text",
-    "dl > dt::attr(id)",
-    "dt code.descname::text, dt em::text",
-    "dd > p:first-child",
-    "div.highlight span::text",
-    "div:not(.highlight) > p::text",
-    "section section h2::text",
-    "section > p + p",
-    "div[class^=highlight]::attr(class)",
-    "a[href$='.html']:not(.reference)::attr(href)",
-    "table.docutils td:nth-child(2) ::text",
-    "tr:nth-child(odd) td:first-child",
-    "p:contains('Python')::text",
-    "li:has(> ul) > a::attr(href)",
-    "a::text, a::attr(title)",
-    "div.body *::text",
-    "meta::attr(content), link::attr(rel)",
-]
-
-
-@pytest.mark.skipif(not MANUAL.is_dir(), reason="apt-get install python3-doc enables it")
-def test_the_python_manual_reads_as_with_parsel() -> None:
-    alike = 0
-    for path in sorted(MANUAL.glob("*/*.html"))[::12]:
-        page = path.read_text("utf-8")
-        ours, theirs = Selector(page), parsel.Selector(page)
-        if [s.root.tag for s in ours.css("*")] != [s.root.tag for s in theirs.css("*")]:
-            continue  # such as a list in a paragraph, which ends there in HTML5
-        alike += 1
-        for query in MANUAL_QUERIES:
-            # Without what is empty: a newline at the start of <pre> is not there in HTML5.
-            found = [*filter(None, map(squeezed, ours.css(query).getall()))]
-            expected = [*filter(None, map(squeezed, theirs.css(query).getall()))]
-            assert found == expected, (path, query)
-        for mine, other in zip(ours.css("section"), theirs.css("section"), strict=True):
-            query = "section > p > a::attr(href), dt a ::text"
-            assert mine.css(query).getall() == other.css(query).getall(), (path, query)
-    assert alike >= 30, "too few pages that both parsers read as the same tree"
-
-
-TAGS = st.sampled_from(["div", "section", "span", "em"])
-ATTRIBUTES = st.sampled_from(
-    ["", " class=a", ' class="a b"', " id=i", " title", ' title="x-y z"', " title=x id=j class=b"]
-)
-TEXTS = st.sampled_from(["x", " ", "one ", "&amp;", "<!-- c -->", "<br>"])
-
-
-def element(tag: str, attributes: str, children: list[str]) -> str:
-    return f"<{tag}{attributes}>{''.join(children)}</{tag}>"
-
-
-TREES = st.recursive(
-    TEXTS,
-    lambda children: st.builds(element, TAGS, ATTRIBUTES, st.lists(children, max_size=4)),
-    max_leaves=25,
-)
-
-CONDITIONS = st.sampled_from(
-    [
-        *(".a", ".b", "#i", "[title]", "[title=x]", "[title!=x]", "[title~=z]", "[title|=x]"),
-        *(":first-child", ":last-child", ":only-child", ":empty", ":nth-child(2n+1)"),
-        *(":nth-last-child(2)", ":not(em)", ":not(.a)", ":not(div > span)", ":not(.a span)"),
-        *(":has(em)", ":has(> .a)", ":has(+ span)", ":is(div, .b)", ":contains('x')"),
-    ]
-)
-COMPOUNDS = st.one_of(
-    TAGS,
-    CONDITIONS,
-    st.builds("{}{}".format, TAGS, CONDITIONS),
-    st.builds("{}{}".format, CONDITIONS, CONDITIONS),
-    st.just("*"),
-)
-PSEUDO_ELEMENTS = st.sampled_from(["", "", "::text", " ::text", "::attr(title)", "::attr(class)"])
-
-
-@st.composite
-def selectors(draw: st.DrawFn) -> str:
-    steps = draw(st.lists(COMPOUNDS, min_size=1, max_size=4))
-    combinators = st.sampled_from([" ", " > ", " + ", " ~ "])
-    query = steps[0] + "".join(draw(combinators) + step for step in steps[1:])
-    pseudo_element = draw(PSEUDO_ELEMENTS)
-    # parsel mistakes "a ~ * > *::text" for "a ~ ::text"
-    return query if query.endswith("*") else query + pseudo_element
-
-
-@given(
-    st.lists(TREES, min_size=1, max_size=4),
-    st.lists(selectors(), min_size=1, max_size=3).map(", ".join),
-)
-@example(["<em><em class=a><span>x</span></em></em>"], ":not(.a) span::text")
-@example(["<div>1<div>2<span>3</span>4</div>5</div>"], "div::text, span::attr(title)")
-@settings(max_examples=300, deadline=None)
-def test_any_query_finds_in_any_tree_what_parsel_finds(trees: list[str], query: str) -> None:
-    # No doctype: with one, lexbor does not count <html> as a first child (KNOWN_DIFFERENCES).
-    page = f"<html><head></head><body>{''.join(trees)}</body></html>"
-    ours, theirs = Selector(page), parsel.Selector(page)
-    check(ours, theirs, query)
-    for mine, other in zip(ours.css("body *")[:5], theirs.css("body *")[:5], strict=True):
-        check(mine, other, query)
