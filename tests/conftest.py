@@ -16,6 +16,13 @@ import crawler
 import crawler.guard
 from tests.child.sitecustomize import is_here, look_up
 
+# Before they are imported: so that their assertions say what was compared, as those of tests do.
+pytest.register_assert_rewrite(
+    *("tests.crawler.as_parsel", "tests.crawler.bad_page", "tests.crawler.cli.project"),
+    *("tests.hostile.cookies", "tests.hostile.html", "tests.hostile.redirects"),
+    "tests.hostile.traps",
+)
+
 
 @pytest.fixture(autouse=True)
 def _loopback_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:

@@ -76,7 +76,9 @@ async def test_headers_that_cannot_be_sent_cost_their_request_only(crawl, rows):
     assert result.finish == "finished"
 
 
-@pytest.mark.parametrize("wrong", [7, "text", b"bytes", ["list"], object()], ids=repr)
+@pytest.mark.parametrize(
+    "wrong", [7, "text", b"bytes", ["list"], object()], ids=lambda wrong: type(wrong).__name__
+)
 async def test_a_wrong_yield_is_a_spider_error(wrong, crawl, rows):
     async with serve({"/": PAGE}) as site:
 
