@@ -119,6 +119,7 @@ class House:
         A failure of any of them cancels the rest; what was committed stays.
         """
         await self._seeder.remember()
+        self._look_at_limits()  # a resumed run may have reached one
         visits = self._committer.queue
         totals = self._progress.totals
         async with self._parser, asyncio.TaskGroup() as group:
@@ -185,6 +186,9 @@ class House:
                 log.error("item_error", request=visit.id, error=committed.refused[visit.id])
             elif visit.id not in committed.dropped and visit.id not in committed.aliased:
                 self._parser.stored(visit.requests)
+        self._look_at_limits()
+
+    def _look_at_limits(self) -> None:
         items = self._progress.totals.items
         if self._scheduler.reached_max_pages or (
             self._max_items is not None and items >= self._max_items

@@ -87,7 +87,8 @@ class Scheduler:
             self._want(self._lanes[host])
         async with asyncio.TaskGroup() as group:
             refiller = group.create_task(self._refill_forever())
-            while not self._stopped and not self._exhausted:
+            # A resumed run may have had all its pages: no commit would come to say so.
+            while not (self._stopped or self._exhausted or self.reached_max_pages):
                 self._wake.clear()
                 self._dispatch()
                 while self._settled:

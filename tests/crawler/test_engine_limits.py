@@ -1,6 +1,8 @@
 """The settings of a crawl, and those that limit it."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 
 import pytest
 
@@ -86,6 +88,21 @@ async def test_max_items_ends_the_run_soon_and_the_next_goes_on(crawl, rows):
         assert 5 <= result.items < 30
         result = await crawl(links(site.url))
     assert (result.finish, result.items) == ("finished", 30)
+
+
+@pytest.mark.parametrize("limit", ["max_pages", "max_items"])
+async def test_a_run_that_died_at_its_limit_ends_as_it_would_have(crawl, db, rows, limit):
+    async with serve(tree(30)) as site:
+        await crawl(links(site.url), **{limit: 5}, concurrency=1)
+        had = sum(site.hits.values())
+        with closing(sqlite3.connect(db)) as file, file:
+            file.execute("UPDATE crawl_run SET finish = NULL, finished_at = NULL")
+        async with asyncio.timeout(20):
+            result = await crawl(links(site.url), **{limit: 5}, concurrency=1)
+        assert (result.finish, result.resumed) == ("limit", True)
+        assert sum(site.hits.values()) == had
+        assert (await crawl(links(site.url))).finish == "finished"  # with a new allowance
+    assert rows("SELECT count(*), count(DISTINCT path) FROM page") == [(30, 30)]
 
 
 async def test_max_seconds_ends_the_run(crawl):

@@ -46,6 +46,15 @@ async def test_a_stopped_crawl_goes_on_where_it_was(crawl, db, rows):
     assert rows("SELECT count(*), count(DISTINCT path) FROM page") == [(40, 40)]
 
 
+async def test_a_stopped_crawl_that_is_given_less_than_it_has_had_ends_at_once(crawl, db):
+    async with serve(tree(40)) as site:
+        first = await stopped(links(site.url), db, after=10)
+        async with asyncio.timeout(20):
+            second = await crawl(links(site.url), max_pages=5)
+        assert (second.finish, second.done) == ("limit", first.done)
+        assert (await crawl(links(site.url))).finish == "finished"
+
+
 async def test_a_crawl_may_be_stopped_from_outside_before_it_begins(db):
     async with serve(tree(4)) as site:
         crawl = Crawl(links(site.url), db=db)
