@@ -337,19 +337,23 @@ class Scheduler:
 
     async def _refill(self, lanes: list[Lane]) -> None:
         size = self._size()
-        wants = []
+        wants, wanting = [], []
         for lane in lanes:
             if lane.overtaken:
                 # Something better came: what waits goes back, and the best is read anew.
                 lane.held.difference_update(row.id for row in lane.buffer)
                 lane.buffer.clear()
+            room = size - len(lane.buffer)
+            if room <= 0:
+                continue  # so many hosts have come since that it holds more than its part
             # Work that a commit brings while we read sets `more` again.
             lane.overtaken, lane.more, lane.loading = False, False, True
             first = lane.first and not lane.gate.remembered
-            wants.append(Want(lane.gate.host, size - len(lane.buffer), frozenset(lane.held), first))
+            wants.append(Want(lane.gate.host, room, frozenset(lane.held), first))
+            wanting.append(lane)
         found = await self._store.ready(self._run, wants)
         now = time.monotonic()
-        for lane, work in zip(lanes, found, strict=True):
+        for lane, work in zip(wanting, found, strict=True):
             lane.loading = lane.first = False
             self._take_up(lane, work, now)
 

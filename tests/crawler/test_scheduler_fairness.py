@@ -205,3 +205,31 @@ async def test_fewer_pages_than_the_limit_end_the_run_too(path: Path) -> None:
         await crawl.go()
         assert len(crawl.handed) == 5
         assert not crawl.scheduler.reached_max_pages
+
+
+async def test_a_lane_that_holds_more_than_its_part_is_not_filled_up(path):
+    # While it waits to be, a thousand hosts come, and each may hold less. (To SQLite a negative
+    # limit is none: the whole frontier of a host was read.)
+    async def outcome(row):
+        found = []
+        if row.host == "b":
+            found = [page("b", 1)]
+        elif row.url.endswith("/150"):
+            found = [page(f"host-{number}", 0) for number in range(1000)]
+        return Visit(row.id, row.host, "done", requests=found)
+
+    async with crawling(path, [*pages("a", 400), page("b", 0)], outcome=outcome) as crawl:
+        limits, read = [], crawl.store.ready
+
+        async def ready(run, wants):
+            limits.extend(want.limit for want in wants)
+            while "b" in {want.host for want in wants} and len(limits) > 2:
+                if crawl.scheduler.statistics()["lanes"] > 500:
+                    break
+                await asyncio.sleep(0)
+            return await read(run, wants)
+
+        crawl.store.ready = ready
+        await crawl.go()
+        assert (await totals(crawl)).done == 1402
+    assert min(limits) > 0
