@@ -100,6 +100,11 @@ def _unfit(error: BaseException) -> tuple[bool, str]:
     return False, f"{type(error).__name__}: {' '.join(str(error).split())}"
 
 
+def _failed(number: int, error: BaseException) -> bytes:
+    visit = Visit(0, "", "failed", "spider_error", error=trace_of(error))
+    return packed((Say.DONE, number, plain_visit(visit, None)))
+
+
 class _Child:
     """Does the spider's part of the pages it is given, one callback after the other.
 
@@ -112,6 +117,7 @@ class _Child:
         self._parser = OwnParser(spider, self._discovery, start.settings)
         self._waiting: dict[int, tuple[bytes, bytes]] = {}  # pages that have not begun, by number
         self._pages: dict[int, asyncio.Task[None]] = {}
+        self._dropped: set[int] = set()  # pages that nobody waits for any more
         self._fetches: dict[int, asyncio.Future[Message]] = {}
         self._numbers = count()
         self._wake = asyncio.Event()
@@ -149,6 +155,7 @@ class _Child:
             case (Say.DROP, number):
                 self._waiting.pop(number, None)
                 if number in self._pages:
+                    self._dropped.add(number)
                     self._pages[number].cancel()
             case (Say.SCOPE, scope):
                 self._discovery.widen(scope)
@@ -172,11 +179,15 @@ class _Child:
             visit = Visit(row.id, row.host, "failed")
             await self._parser.parse(outcome, row, visit)
             done = packed((Say.DONE, number, plain_visit(visit, outcome.request.phases.parse)))
+        except asyncio.CancelledError as error:
+            if self._ended or number in self._dropped:
+                raise
+            done = _failed(number, error)  # the callback has cancelled the task that it runs in
         except Exception as error:  # noqa: BLE001 (a value of the user's that cannot be sent)
-            visit = Visit(0, "", "failed", "spider_error", error=trace_of(error))
-            done = packed((Say.DONE, number, plain_visit(visit, None)))
+            done = _failed(number, error)
         finally:
             del self._pages[number]
+            self._dropped.discard(number)
         self._channel.send_pickled(done)
 
     async def _fetch(self, request: Request) -> Response:

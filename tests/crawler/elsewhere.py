@@ -105,6 +105,20 @@ class Mortal(Walker):
         return True
 
 
+class Cancelling(Walker):
+    """Cancels the task that it runs in, on the page `/bad`."""
+
+    name = "cancelling"
+
+    def parse(self, response: Response) -> Any:
+        if path_of(response) == "/bad":
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            time.sleep(0.02)  # so that the others get their turn, and it its cancellation
+        yield from super().parse(response)
+
+
 class Got(Item):
     what: str
 

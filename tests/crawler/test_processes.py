@@ -20,6 +20,7 @@ from storage.sqlite import SqliteStore
 from tests.child import sitecustomize
 from tests.crawler.elsewhere import (
     Asking,
+    Cancelling,
     Mortal,
     Patient,
     Sociable,
@@ -297,6 +298,17 @@ async def test_a_page_that_always_ends_its_child_fails_alone(
     assert site.hits[bad] == tries
     assert all(site.hits[path] == 1 for path in paths)
     assert not children()
+
+
+async def test_a_callback_that_cancels_the_task_it_runs_in_costs_its_page(
+    db: Path, rows: Rows
+) -> None:
+    pages = {"/": link("/1", "/bad", "/2")} | dict.fromkeys(["/1", "/bad", "/2"], "x")
+    async with serve(pages) as site, asyncio.timeout(60):
+        summary = await run(Cancelling, site.url, db, robots=False)
+    assert summary.finish == "finished"
+    assert sorted(rows("SELECT path FROM page")) == ["/", "/1", "/2"]
+    assert rows("SELECT reason FROM crawl_request WHERE state != 'done'") == ["spider_error"]
 
 
 async def test_children_that_are_killed_from_outside_cost_no_page(db: Path, rows: Rows) -> None:
