@@ -17,7 +17,7 @@ from benchmarks.compare.sites import POSTGRESQL, PYTHON, synthetic
 from crawler import Item
 from crawler.annotations import canonical_of
 from crawler.harvest import Harvest
-from crawler.links import Discovery, lasting
+from crawler.links import Discovery
 from crawler.markup import is_suspicious
 from crawler.request import Request
 from crawler.response import Response
@@ -73,7 +73,7 @@ def take_steps(url: str, body: bytes, discovery: Discovery) -> list[float]:
     for request in links:
         harvest.take(request)
         harvest.pass_over(links, request)
-    discovery.stored(lasting(harvest.requests))
+    discovery.stored(discovery.lasting(harvest.requests))
     done()
     canonical_of(response)
     done()

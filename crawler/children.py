@@ -173,6 +173,7 @@ class Child:
         if self._scope != scope:
             self._channel.send((Say.SCOPE, scope))
             self._scope = scope
+            self._untold.clear()  # some may be stored as offsite, and be so no more
         number = next(self._numbers)
         stored = packed_fingerprints(self._untold)
         self._untold.clear()

@@ -248,16 +248,22 @@ class Discovery:
             return record._replace(state="skipped", reason="max_depth")
         return record
 
+    def lasting(self, records: Iterable[NewRequest]) -> Iterator[int]:
+        """Yield the fingerprints of those requests that need not be found again.
+
+        What was too deep may be found on a shorter way, and by a link to be followed; and what was
+        offsite may be so no more, since the page that found it was read.
+        """
+        admits = self.scope.admits
+        return (
+            record.fingerprint
+            for record in records
+            if record.reason not in _FOUND_AGAIN
+            and (record.reason != "offsite" or not admits(record.host))
+        )
+
     def stored(self, fingerprints: Iterable[int]) -> None:
         """Remember requests whose commit has returned."""
         if len(self._stored) > _REMEMBERED:
             self._stored.clear()
         self._stored.update(fingerprints)
-
-
-def lasting(records: Iterable[NewRequest]) -> Iterator[int]:
-    """Yield the fingerprints of those requests that need not be found again.
-
-    What was too deep may be found on a shorter way, and by a link to be followed.
-    """
-    return (record.fingerprint for record in records if record.reason not in _FOUND_AGAIN)

@@ -18,7 +18,7 @@ from crawler.callbacks import (
 )
 from crawler.errors import ParseBudgetError
 from crawler.harvest import Harvest
-from crawler.links import Discovery, lasting
+from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.response import Response
 from crawler.settings import Settings
@@ -85,7 +85,7 @@ class OwnParser:
 
     def stored(self, records: Iterable[NewRequest]) -> None:
         """See `Parser`."""
-        self._discovery.stored(lasting(records))
+        self._discovery.stored(self._discovery.lasting(records))
 
     async def __aenter__(self) -> Self:
         return self

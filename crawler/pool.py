@@ -18,7 +18,7 @@ from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.channel import Message, packed
 from crawler.children import Child, ChildLost
 from crawler.errors import CrawlerError
-from crawler.links import Discovery, lasting
+from crawler.links import Discovery
 from crawler.logs import get_logger
 from crawler.messages import (
     Say,
@@ -185,7 +185,7 @@ class Pool:
 
     def stored(self, records: Iterable[NewRequest]) -> None:
         """See `Parser`."""
-        fingerprints = list(lasting(records))
+        fingerprints = list(self._discovery.lasting(records))
         for child in (*self._crew.children, *self._ward.children):
             child.stored(fingerprints)
 

@@ -8,7 +8,7 @@ import pytest
 from benchmarks.micro.conftest import URL
 from crawler import Response
 from crawler.harvest import Harvest
-from crawler.links import Discovery, lasting
+from crawler.links import Discovery
 from crawler.request import Identifier
 from crawler.settings import Settings
 from crawler.url import Scope, canonical, fingerprint
@@ -50,7 +50,7 @@ def test_the_links_of_a_page_followed(
         discovery.widen(Scope.around(["docs.example"]))
         if known:
             response = respond()
-            discovery.stored(lasting(harvest(response, discovery).requests))
+            discovery.stored(discovery.lasting(harvest(response, discovery).requests))
         response = respond()
         assert response.tree  # parsed beforehand
         return (response, discovery), {}

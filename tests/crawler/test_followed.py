@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from crawler.callbacks import CallbackError, run_callback
 from crawler.harvest import Harvest
-from crawler.links import Discovery, Followed, lasting
+from crawler.links import Discovery, Followed
 from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
@@ -24,7 +24,7 @@ def discovery(stored: list[str]) -> Discovery:
     found = Discovery(Settings())
     found.widen(Scope(["a.example"]))
     urls = [Request(f"http://a.example{page}") for page in stored]
-    found.stored(lasting(found.record(url, HOME, 0) for url in urls))
+    found.stored(found.lasting(found.record(url, HOME, 0) for url in urls))
     return found
 
 

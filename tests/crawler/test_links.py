@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from crawler import Request, Response, Spider
 from crawler.harvest import Harvest
-from crawler.links import Discovery, lasting
+from crawler.links import Discovery
 from crawler.settings import Settings
 from crawler.url import Scope
 from storage.records import QueuedRequest
@@ -102,7 +102,7 @@ def test_what_the_store_has_is_not_sent_again():
     found = discovery()
     page = Request("http://a.example/x")
     assert not found.has(page)
-    found.stored(lasting([row(page.url, found)]))
+    found.stored(found.lasting([row(page.url, found)]))
     assert found.has(page)
     row("http://a.example/x#part", found)
     assert found.has(Request("http://a.example/x#part"))
@@ -113,8 +113,21 @@ def test_what_the_store_has_is_not_sent_again():
 )
 def test_what_is_not_the_page_itself_is_always_sent(arguments):
     found = discovery()
-    found.stored(lasting([row("http://a.example/x", found)]))
+    found.stored(found.lasting([row("http://a.example/x", found)]))
     assert not found.has(Request("http://a.example/x", **arguments))
+
+
+def test_what_is_offsite_no_more_once_it_is_stored_is_sent_again():
+    found = discovery()
+    page = Request("http://b.example/x")
+    record = row(page.url, found)
+    assert record.reason == "offsite"
+    found.stored(found.lasting([record]))
+    assert found.has(page)
+    record = row("http://c.example/x", found)
+    found.widen(Scope(["a.example", "c.example"]))  # while that one is on its way to the store
+    found.stored(found.lasting([record]))
+    assert not found.has(Request("http://c.example/x"))
 
 
 def test_what_another_link_may_lift_is_sent_again():
@@ -124,7 +137,7 @@ def test_what_another_link_may_lift_is_sent_again():
         assert not found.has(page)
         record = found.record(page, HOME, 1, nofollow=nofollow)
         assert (record.reason == "nofollow") is nofollow
-        found.stored(lasting([record]))
+        found.stored(found.lasting([record]))
     assert found.has(page)
 
 
