@@ -84,6 +84,9 @@ def _rank_of(size: int) -> int:
 # The place of the visit whose page is being fetched. What a callback fetches has none: it would
 # wait for one that its own page keeps.
 PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
+# The place that the page whose callback is running keeps, if any. A callback that fetches lends it:
+# the host it waits for may be busy with nothing but bodies that wait for a place.
+KEPT: ContextVar[Place | None] = ContextVar("kept", default=None)
 
 
 class Bodies:

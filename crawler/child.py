@@ -11,6 +11,7 @@ import select
 import signal
 import sys
 import threading
+from contextvars import ContextVar
 from io import TextIOWrapper
 from itertools import count
 from socket import socket
@@ -40,6 +41,8 @@ from crawler.watchdog import Watchdog, run_loop
 from storage.records import Visit
 
 _PR_SET_PDEATHSIG = 1  # of Linux: a signal for when the parent dies
+# The number of the page whose callback is running.
+_PAGE: ContextVar[int | None] = ContextVar("page", default=None)
 
 
 def main() -> None:
@@ -174,6 +177,7 @@ class _Child:
     # ── one page ────────────────────────────────────────────────────────────────────────
 
     async def _page(self, number: int, work: bytes, body: bytes) -> None:
+        _PAGE.set(number)
         try:
             row, outcome = outcome_of(work, body)
             visit = Visit(row.id, row.host, "failed")
@@ -195,7 +199,7 @@ class _Child:
         number = next(self._numbers)
         answered = self._fetches[number] = asyncio.get_running_loop().create_future()
         try:
-            self._channel.send((Say.FETCH, number, plain_request(request)))
+            self._channel.send((Say.FETCH, number, _PAGE.get(), plain_request(request)))
             _, _, error, asked, answer, body = await answered
         except asyncio.CancelledError:
             self._channel.send((Say.CANCEL, number))

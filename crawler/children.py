@@ -12,6 +12,7 @@ from socket import socketpair
 from typing import Any, Self
 
 from crawler import log_transfer
+from crawler.body import KEPT, Place
 from crawler.channel import Channel, Message, send_first
 from crawler.errors import CrawlerError, SpiderError
 from crawler.messages import Say, Start, Work, packed_fingerprints
@@ -51,6 +52,7 @@ class Child:
         self._process = process
         self._asked = asked
         self._pages: dict[int, asyncio.Future[Message]] = {}
+        self._kept: dict[int, Place] = {}  # the places among large bodies of these pages
         self._numbers = count()
         self._untold: list[int] = []  # links that are stored, which it has not heard of
         self._scope: Scope | None = None
@@ -168,7 +170,8 @@ class Child:
     async def parse(self, work: Work, scope: Scope) -> Message:
         """Have the child do its part of a page; return what came of it.
 
-        Raises `ChildLost`. When cancelled, so is the callback.
+        Raises `ChildLost`. When cancelled, so is the callback. A place that is kept for the page
+        is given back when its callback fetches.
         """
         if self._scope != scope:
             self._channel.send((Say.SCOPE, scope))
@@ -179,6 +182,8 @@ class Child:
         self._untold.clear()
         answer: asyncio.Future[Message] = asyncio.get_running_loop().create_future()
         self._pages[number] = answer
+        if (kept := KEPT.get()) is not None:
+            self._kept[number] = kept
         self._channel.send((Say.PAGE, number, stored, work.message), work.body)
         try:
             return await answer
@@ -187,6 +192,7 @@ class Child:
             raise
         finally:
             del self._pages[number]
+            self._kept.pop(number, None)
 
     def stored(self, fingerprints: Iterable[int]) -> None:
         """Tell the child, some time, that these requests are in the store."""
@@ -205,7 +211,11 @@ class Child:
             case (Say.DONE, number, done):
                 if (answer := self._pages.get(number)) is not None and not answer.done():
                     answer.set_result(done)
-            case (Say.FETCH | Say.CANCEL, *_):
+            case (Say.FETCH, _, page, _):
+                if (kept := self._kept.get(page)) is not None:
+                    kept.give_back()
+                self._asked(self, message)
+            case (Say.CANCEL, _):
                 self._asked(self, message)
             case (Say.READY,):
                 self._here.set()

@@ -7,6 +7,7 @@ from contextvars import ContextVar
 from types import TracebackType
 from typing import Self
 
+from crawler.body import KEPT
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
 from crawler.fetcher import Fetcher
@@ -95,6 +96,8 @@ class Door:
 
     async def fetch_now(self, request: Request) -> Response:
         """`Spider.fetch`: the same way, for a caller that waits. So here a retry does sleep."""
+        if (kept := KEPT.get()) is not None:
+            kept.give_back()
         while True:
             try:
                 return await self.fetch(request)

@@ -4,7 +4,7 @@ owner → child                                    child → owner
 START   settings, arguments, log levels          READY
 PAGE    number, links stored, row, outcome       UNFIT   why the spider cannot be loaded
 DROP    number                                   DONE    number, what came of the page
-SCOPE   scope                                    FETCH   number, request
+SCOPE   scope                                    FETCH   number, page, request
 STORED  links                                    CANCEL  number
 ANSWER  number, error, request, response         PONG
 PING                                             LOG     the values of a log record

@@ -229,7 +229,7 @@ class Pool:
 
     def _asked(self, child: Child, message: Message) -> None:
         if message[0] == Say.FETCH and not self._closed:
-            _, number, asked = message
+            _, number, _, asked = message
             task = asyncio.create_task(self._answer(child, number, asked), name="fetch")
             self._fetches[child, number] = task
         elif (known := self._fetches.get((child, message[1]))) is not None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from crawler.body import PLACE, Place
+from crawler.body import KEPT, PLACE, Place
 from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
@@ -98,6 +98,7 @@ class Worker:
             outcome = await self._fetch(request, contact, place, visit)
         # The host's slot is free again: parsing takes our time, not the host's.
         if outcome is not None:
+            KEPT.set(place)  # until the worker's next page
             await self._parser.parse(outcome, row, visit)
         visit.timings = _timings(request)
         if self._debugging:

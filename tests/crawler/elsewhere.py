@@ -143,6 +143,19 @@ class Asking(Walker):
                 yield Got(what=f"{path} {answer.status} {answer.text} {same} {kind}")
 
 
+class Detailed(Walker):
+    """Fetches something more for each page but the first."""
+
+    name = "detailed"
+
+    async def parse(self, response: Response) -> Any:
+        if path_of(response) != "/":
+            details = await self.fetch(response.urljoin("/details"))
+            yield Got(what=f"{len(response.body)} {details.text}")
+        for request in response.follow_all("a"):
+            yield request
+
+
 class Patient(Walker):
     """Waits longer than a hang may last, and cancels a fetch that nobody answers."""
 

@@ -14,6 +14,7 @@ import pytest
 
 import crawler
 from crawler import Crawl, Spider, UsageError
+from crawler.body import LARGE
 from crawler.selftest.victim import Victim
 from storage.records import Committed, Run, Visit
 from storage.sqlite import SqliteStore
@@ -21,6 +22,7 @@ from tests.child import sitecustomize
 from tests.crawler.elsewhere import (
     Asking,
     Cancelling,
+    Detailed,
     Mortal,
     Patient,
     Sociable,
@@ -223,6 +225,22 @@ async def test_a_callback_fetches_through_the_same_door(db: Path, rows: Rows) ->
     assert asked == ["callback"]
     assert site.hits["/cut"] == 2
     assert site.hits["/forbidden"] == 0
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_callback_of_a_large_page_waits_for_no_body_that_waits_for_its_place(
+    db: Path, rows: Rows, processes: int
+) -> None:
+    async def large(_: object) -> tuple[int, dict[str, str], bytes]:
+        await asyncio.sleep(0.02)
+        return 200, {"Content-Type": "application/json"}, b"x" * (LARGE + 1)
+
+    paths = [f"/{n}" for n in range(80)]
+    pages = {"/": link(*paths), "/details": "more"} | dict.fromkeys(paths, large)
+    async with serve(pages) as site, asyncio.timeout(60):
+        summary = await run(Detailed, site.url, db, robots=False, processes=processes)
+    assert (summary.finish, summary.failed) == ("finished", 0)
+    assert rows("SELECT what, count(*) FROM got") == [(f"{LARGE + 1} more", len(paths))]
 
 
 async def test_to_wait_in_a_callback_is_not_to_hang_and_its_fetch_is_cancelled_with_it(
