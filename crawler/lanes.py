@@ -26,6 +26,7 @@ class Lane:
     due: float = NEVER  # when its earliest retry may run
     asking: bool = False  # its robots.txt is being fetched
     armed_at: float = NEVER  # when the rota will look at it
+    latest: float = _READY  # of the times that the rota has noted for it, also in vain
     rank: int = 0  # among the ready
 
     @property
@@ -56,7 +57,10 @@ class Rota:
         """Have a look at the lane at `when`, or at the earlier time it is armed for."""
         if when < lane.armed_at:
             lane.armed_at = when
-            heappush(self._later, (when, next(self._entered), lane))
+            # A lane that has a late retry to wait for is armed for it again after each page.
+            if when != lane.latest:
+                heappush(self._later, (when, next(self._entered), lane))
+                lane.latest = max(lane.latest, when)
 
     def advance(self, lane: Lane) -> None:
         """Note that fewer of the lane's requests are on their way."""
@@ -68,6 +72,8 @@ class Rota:
         """Return the lane whose turn it is, no longer armed; None when there is none."""
         while self._later and self._later[0][0] <= now:
             when, _, lane = heappop(self._later)
+            if when == lane.latest:
+                lane.latest = _READY
             if when == lane.armed_at:  # else it was armed again since, for another time
                 self._enlist(lane)
         for ready in self._ready:

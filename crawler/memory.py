@@ -14,6 +14,9 @@ from storage.records import HostRecord
 
 # Hosts without work that are kept in memory: the latest ones.
 _IDLE_HOSTS = 1000
+# Of those that are too many, so many are looked at with each host that has become idle: some may
+# have to be kept for a while.
+_TRIES = 3
 
 
 class HostMemory:
@@ -67,7 +70,7 @@ class HostMemory:
         """Note that a host has nothing left to do; forget whichever has had none for longest."""
         self._idle[host] = None
         self._idle.move_to_end(host)
-        if len(self._idle) > _IDLE_HOSTS:
+        for _ in range(min(len(self._idle) - _IDLE_HOSTS, _TRIES)):
             longest, _ = self._idle.popitem(last=False)
             # What is not written down yet must be; and a redirect may be waiting there.
             if self._rulebook.has_news(longest) or not self._throttle.forget(longest):

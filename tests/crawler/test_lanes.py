@@ -53,6 +53,19 @@ def test_a_lane_advances_when_something_of_it_has_arrived() -> None:
     assert taken(rota, 1.0) == ["slow", "quick", "other"]
 
 
+def test_a_lane_with_a_late_retry_is_noted_once_however_often_it_goes_meanwhile() -> None:
+    rota, one = Rota(), lane("a")
+    for moment in range(100):
+        rota.arm(one, float(moment))
+        assert taken(rota, float(moment)) == ["a"]
+        rota.arm(one, 3600.0)
+    assert len(rota._later) == 1
+    assert taken(rota, 3599.0) == []
+    assert taken(rota, 3600.0) == ["a"]
+    rota.arm(one, 3600.0)
+    assert taken(rota, 3600.0) == ["a"]
+
+
 def test_an_earlier_time_counts_and_a_later_one_does_not() -> None:
     rota, one = Rota(), lane("a")
     rota.arm(one, 5.0)
