@@ -72,6 +72,18 @@ def test_a_host_with_somebody_inside_is_not_forgotten(hosts: Hosts) -> None:
     assert hosts.throttle.gate("a") is not a
 
 
+def test_hosts_that_had_to_be_kept_for_a_while_are_forgotten_after_all(hosts: Hosts) -> None:
+    busy = [hosts.throttle.gate(f"busy-{number}") for number in range(30)]
+    for gate in busy:
+        gate.enter()
+    hosts.crawl(*(gate.host for gate in busy))
+    assert hosts.known == 30
+    for gate in busy:
+        gate.leave()
+    hosts.crawl(*(f"idle-{number}" for number in range(30)))
+    assert hosts.known == 2
+
+
 async def test_what_robots_said_is_not_forgotten_before_it_is_saved(hosts: Hosts) -> None:
     await hosts.rulebook.learn("http://a")
     hosts.crawl("a", "b", "c", "d")
