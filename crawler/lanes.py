@@ -113,4 +113,12 @@ class RobotsJob:
     lane: Lane
 
 
-Job = FetchJob | RobotsJob
+@dataclass(slots=True)
+class RefusedJob:
+    """A request that fails without a fetch, for the host's robots.txt could not be had."""
+
+    row: QueuedRequest
+    reason: str
+
+
+Job = FetchJob | RobotsJob | RefusedJob

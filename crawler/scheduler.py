@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from crawler.lanes import NEVER, FetchJob, Job, Lane, RobotsJob, Rota
+from crawler.lanes import NEVER, FetchJob, Job, Lane, RefusedJob, RobotsJob, Rota
 from crawler.memory import HostMemory
 from crawler.quota import Quota
 from crawler.rulebook import Rulebook
@@ -23,7 +23,6 @@ from storage.records import (
     Committed,
     HostWork,
     Run,
-    State,
     Visit,
     Want,
 )
@@ -190,11 +189,15 @@ class Scheduler:
                 return
             if not self._rulebook.allows(verdict, row.url):
                 lane.buffer.popleft()
+                reason = verdict.reason or "robots"
                 if verdict.unreachable:
                     self._throttle.unreachable(lane.gate)
-                state: State = "failed" if verdict.failed else "skipped"
-                reason = verdict.reason or "robots"
-                self._settled.append(Visit(row.id, row.host, state, reason, attempts=row.attempts))
+                if verdict.failed:  # a worker has its errback called
+                    self._queue.put_nowait(RefusedJob(row, reason))
+                    return
+                self._settled.append(
+                    Visit(row.id, row.host, "skipped", reason, attempts=row.attempts)
+                )
                 return
         lane.buffer.popleft()
         lane.gate.enter()

@@ -12,7 +12,7 @@ from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
 from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
-from crawler.lanes import FetchJob, Job, RobotsJob
+from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.logs import get_logger
 from crawler.middleware import Handler
 from crawler.parsing import Parser
@@ -20,7 +20,7 @@ from crawler.request import Request, from_record
 from crawler.response import Response
 from crawler.rulebook import Verdict
 from crawler.spider import Failure, Spider
-from crawler.url import redact
+from crawler.url import origin_of, redact
 from storage import StoreError
 from storage.clock import steady_time
 from storage.records import Timings, Visit
@@ -59,16 +59,19 @@ class Worker:
         while (job := await jobs.get()) is not None:
             if isinstance(job, RobotsJob):
                 await self._ask_robots(job)
-            else:
+                continue
+            if isinstance(job, FetchJob):
                 place = Place()
                 try:
                     visit = await self._visit(job, place)
                 finally:
                     place.give_back()
-                if visits.full():
-                    await visits.put(visit)
-                else:
-                    visits.put_nowait(visit)
+            else:
+                visit = await self._refuse(job)
+            if visits.full():
+                await visits.put(visit)
+            else:
+                visits.put_nowait(visit)
 
     async def _ask_robots(self, job: RobotsJob) -> None:
         gate, delay = job.lane.gate, 0.0
@@ -81,6 +84,18 @@ class Worker:
         finally:
             self._house.scheduler.left(gate)
             self._house.scheduler.robots_learned(job.lane, delay)
+
+    async def _refuse(self, job: RefusedJob) -> Visit:
+        row = job.row
+        error = FetchError(job.reason, f"no robots.txt could be had of {origin_of(row.url)}")
+        visit = Visit(row.id, row.host, "failed", job.reason, attempts=row.attempts)
+        visit.error = str(error)
+        try:
+            request = from_record(row, self._models)
+        except ValueError:
+            return visit  # what it holds is of no use, but nor is it for what has happened
+        await self._parser.parse(Failure(request, job.reason, error), row, visit)
+        return visit
 
     # ── one request ─────────────────────────────────────────────────────────────────────
 

@@ -13,7 +13,7 @@ import pytest
 
 from crawler.committer import Committer
 from crawler.contact import Contact, Courtesy
-from crawler.lanes import FetchJob, Job, RobotsJob
+from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.links import Discovery
 from crawler.request import Request
 from crawler.response import Response
@@ -116,6 +116,10 @@ class Crawl:
                 self.peak[name] = max(self.peak[name], count)
             if isinstance(job, RobotsJob):
                 await self._ask_robots(job)
+            elif isinstance(job, RefusedJob):
+                row, reason = job.row, job.reason
+                visit = Visit(row.id, row.host, "failed", reason, attempts=row.attempts)
+                await self.committer.queue.put(visit)
             else:
                 await self.committer.queue.put(await self._visit(job))
 

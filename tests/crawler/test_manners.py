@@ -58,6 +58,42 @@ async def test_a_single_dead_url_fails_after_its_retries(crawl, rows, robots):
     assert rows("SELECT state, reason FROM crawl_request") == [("failed", "connection")]
 
 
+class Careful(Spider):
+    """Writes down what its errback hears of."""
+
+    name = "careful"
+    url = ""
+
+    async def start(self):
+        for number in range(2):
+            yield Request(f"{self.url}{number}", errback=self.failed)
+
+    def failed(self, failure):
+        yield {"reason": f"{failure.reason} {failure.exception.reason}"}
+
+
+@pytest.mark.parametrize("robots", [True, False])
+async def test_an_errback_hears_of_a_host_that_is_down_whoever_has_found_it_out(
+    crawl, rows, robots
+):
+    with refusing() as port:
+        arguments = {"url": f"http://127.0.0.1:{port}/"}
+        await crawl(Careful, arguments=arguments, robots=robots, retries=0)
+    assert rows("SELECT data FROM item") == ['{"reason":"connection connection"}'] * 2
+    assert all(rows("SELECT error FROM crawl_request"))
+
+
+async def test_an_errback_hears_that_there_is_no_robots_txt_to_be_had(crawl, rows):
+    async with serve({"/robots.txt": (500, {}, "")}) as site:
+        await crawl(Careful, arguments={"url": site.url}, retries=0)
+        assert set(site.hits) == {"/robots.txt"}
+    reason = "robots_unavailable"
+    assert rows("SELECT data FROM item") == [f'{{"reason":"{reason} {reason}"}}'] * 2
+    assert rows("SELECT DISTINCT error FROM crawl_request") == [
+        f"robots_unavailable: no robots.txt could be had of http://127.0.0.1:{site.port}"
+    ]
+
+
 async def test_a_start_url_to_a_refused_port_has_failed_like_the_others(crawl, rows):
     with refusing() as port:
         result = await crawl(pages("http://127.0.0.1:25/", *numbered(port, 1)), robots=False)
