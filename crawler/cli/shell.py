@@ -26,7 +26,7 @@ _BANNER = "{response}: try css('title::text').get(), response, request, fetch('h
 @settings_option
 @log_options
 @click.pass_obj
-def shell(options: LogOptions, url: str, overrides: dict[str, Any]) -> None:
+def shell(options: LogOptions, url: str, overrides: dict[str, Any]) -> int:
     """Try selectors on one page.
 
     The page is fetched as a spider would, with this directory's config.toml. At the prompt
@@ -48,8 +48,19 @@ def shell(options: LogOptions, url: str, overrides: dict[str, Any]) -> None:
                 _prompt(names)
             else:
                 run_commands(sys.stdin.read(), names)
+        except SystemExit as asked:
+            return _exit_status(asked)
         finally:
             runner.run(pages.__aexit__(None, None, None))
+    return 0
+
+
+def _exit_status(asked: SystemExit) -> int:
+    """Return what Python's own prompt would end with; it prints what is not a number."""
+    if asked.code is None or isinstance(asked.code, int):
+        return asked.code or 0
+    click.echo(asked.code, err=True)
+    return 1
 
 
 async def _open(pages: PageFetcher) -> PageFetcher:

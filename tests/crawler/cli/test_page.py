@@ -1,4 +1,4 @@
-"""`crawler fetch` and `crawler shell`: one page."""
+"""`crawler fetch`: one page."""
 
 from typing import Any
 
@@ -66,44 +66,3 @@ async def test_nobody_there_is_one_line(project: Project) -> None:
     result = await project.crawler("fetch", url, "--set", "robots=false")
     assert "connection: " in result.error
     assert result.status == 1
-
-
-async def test_shell_takes_commands_from_a_pipe(project: Project) -> None:
-    commands = """
-css("title::text").get()
-for link in css("a::attr(href)"):
-    print(link.get())
-fetch(response.urljoin("/1"))
-css("title::text").get(), request.url == response.url
-"""
-    async with serve(PAGES) as site:
-        result = await project.crawler("shell", site.url, stdin=commands)
-        last = f"<200 {site.url}1>"
-    assert result.out.splitlines() == ["'page 0'", "/1", last, "('page 1', True)"]
-    assert (result.status, result.err) == (0, "")
-
-
-async def test_the_shell_keeps_cookies_while_it_runs(project: Project) -> None:
-    def page_for(request: Any) -> Any:
-        return (200, {"Set-Cookie": "a=1"}, request.headers.get("cookie", "none"))
-
-    async with serve({"/": page_for}) as site:
-        result = await project.crawler(
-            "shell", site.url, stdin="fetch(response.url)\nresponse.text"
-        )
-        off = await project.crawler(
-            *("shell", site.url, "--set", "cookies=false"),
-            stdin="fetch(response.url)\nresponse.text",
-        )
-    assert result.out.splitlines()[-1] == "'a=1'"
-    assert off.out.splitlines()[-1] == "'none'"
-
-
-async def test_a_wrong_command_in_the_shell_is_one_line(project: Project) -> None:
-    async with serve(PAGES) as site:
-        wrong = await project.crawler("shell", site.url, stdin="respones.url")
-        broken = await project.crawler("shell", site.url, stdin="x = 1\nx +")
-    assert "NameError: name 'respones' is not defined" in wrong.error
-    assert wrong.status == 1
-    assert "standard input, line 2: invalid syntax" in broken.error
-    assert broken.status == 2
