@@ -3,11 +3,11 @@
 import asyncio
 import sys
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
 from rich.text import Text
 
-from crawler.cli.show import clock
+from crawler.cli.show import QuietConsole, clock
 from crawler.engine import Crawl
 from crawler.progress import Snapshot
 
@@ -16,7 +16,7 @@ _REFRESH_EVERY = 0.25  # seconds
 
 async def display(crawl: Crawl) -> None:
     """Show the crawl on standard error, until cancelled."""
-    console = Console(stderr=True, highlight=False, markup=False)
+    console = QuietConsole(stderr=True, highlight=False, markup=False)
     # Standard output goes above the display only where it is the same terminal: in a file or
     # a pipe it stays what it is.
     with Live(

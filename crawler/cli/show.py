@@ -1,8 +1,10 @@
 """Tables on standard output: as wide as the terminal, or as wide as they need to be in a file."""
 
+import errno
+import os
 import sys
 from collections.abc import Collection, Iterable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from rich import box
 from rich.console import Console
@@ -19,9 +21,17 @@ _WIDEST_COLUMN = 100  # off a terminal
 _NARROWEST_COLUMN = 12  # on a terminal; with less than that a row is shown from top to bottom
 
 
+class QuietConsole(Console):
+    """A console whose reader may leave: rich would end the process with status 1 then."""
+
+    def on_broken_pipe(self) -> NoReturn:
+        """Say what happened, as any other way of writing does; `main` knows what to do."""
+        raise BrokenPipeError(errno.EPIPE, os.strerror(errno.EPIPE))
+
+
 def console() -> Console:
     """Return the console for results, on standard output."""
-    return Console(
+    return QuietConsole(
         file=sys.stdout,
         width=None if sys.stdout.isatty() else _UNBOUNDED,
         highlight=False,
