@@ -14,6 +14,8 @@ from typing import cast
 
 import click
 
+import crawler
+import storage
 from crawler.cli.options import LogOptions, log_options
 from crawler.errors import CrawlerError, DropRequest, InvalidUrl, UsageError
 from storage.errors import RunMismatch, StoreError
@@ -44,6 +46,13 @@ EX_TEMPFAIL = 75  # sysexits.h: try again later
 # What a shell says of a program that SIGINT or SIGPIPE ended.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+# Directories whose code is not the user's: crawler, storage and Python's standard library. What
+# is installed is in one of the others, wherever that is.
+_NOT_USERS = tuple(
+    os.path.dirname(os.path.abspath(file)) + os.sep
+    for file in (crawler.__file__, storage.__file__, traceback.__file__)
+)
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 class LazyGroup(click.Group):
@@ -200,8 +209,17 @@ def _explain(error: BaseException) -> tuple[int, str]:
 
 def _place(error: BaseException) -> str:
     """Return where in the user's own code an error was raised: the line nearest to it."""
-    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if not frame.filename.startswith(own) and "site-packages" not in frame.filename:
+        if _is_users(frame.filename):
             return f", at {os.path.relpath(frame.filename)}:{frame.lineno}"
     return ""
+
+
+def _is_users(filename: str) -> bool:
+    """Return whether code of this file is neither ours, nor Python's, nor a library's.
+
+    Frozen and compiled modules have no whole path; what came from a pipe is the user's.
+    """
+    if not os.path.isabs(filename):
+        return filename == "<stdin>"
+    return not (filename.startswith(_NOT_USERS) or _INSTALLED & set(filename.split(os.sep)))
