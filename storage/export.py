@@ -10,6 +10,7 @@ from base64 import b64encode
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TextIO
@@ -26,6 +27,11 @@ _FORMATS: tuple[Format, ...] = ("csv", "jsonl", "parquet")
 _BATCH_ROWS = 2_000  # of Parquet: what is in memory at a time
 # What a spreadsheet takes for the beginning of a formula (OWASP, "CSV Injection").
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+_NO_PYARROW = "parquet needs pyarrow: pip install 'crawler[parquet]', or write .csv or .jsonl"
+
+
+class TargetError(RunMismatch):
+    """The file to export to cannot be written: another one can, and the crawl is safe."""
 
 
 def export(
@@ -52,8 +58,8 @@ def export(
     Parquet: typed columns; decimals, times and JSON as text.
 
     Any number of rows takes the same memory. A file appears under its name when it is complete,
-    or not at all. Raises `RunMismatch` for what does not fit the file, and `StoreError` when it
-    cannot be read or `out` cannot be written.
+    or not at all. Raises `RunMismatch` for what does not fit the file, `TargetError`, which is
+    one, when `out` cannot be written, and `StoreError` when the file cannot be read.
     """
     chosen = _format(out, format)
     with closing(open_reader(database)) as connection:
@@ -78,10 +84,15 @@ def export(
 
 
 def check_target(out: Path) -> None:
-    """Raise `RunMismatch` for a file that is of no format we can write, or nowhere."""
-    _format(out, None)
-    if out != STDOUT and not out.resolve().parent.is_dir():
-        raise RunMismatch(f"cannot export to {out}: there is no directory {out.resolve().parent}")
+    """Raise `RunMismatch` for a file that is of no format we can write, or cannot be written.
+
+    Only trying tells the latter: a file is made beside it, and taken away.
+    """
+    if _format(out, None) == "parquet" and find_spec("pyarrow") is None:
+        raise RunMismatch(_NO_PYARROW)
+    if out != STDOUT:
+        with _beside(out) as part:
+            part.touch(exist_ok=False)
 
 
 def _format(out: Path, given: Format | None) -> Format:
@@ -200,9 +211,7 @@ def _write_parquet(source: _Source, part: Path) -> int:
         import pyarrow
         from pyarrow import parquet
     except ImportError as error:
-        raise RunMismatch(
-            "parquet needs pyarrow: pip install 'crawler[parquet]', or write .csv or .jsonl"
-        ) from error
+        raise RunMismatch(_NO_PYARROW) from error
     types = {
         "integer": pyarrow.int64(),
         "real": pyarrow.float64(),
@@ -264,17 +273,35 @@ def _text_stream(out: Path, database: Path) -> Iterator[TextIO]:
 @contextmanager
 def _replacing(out: Path, database: Path) -> Iterator[Path]:
     """Give a path beside `out` to write to; it becomes `out` at the end, or goes away."""
-    target = out.resolve()
-    if target.exists() and (not target.is_file() or target.samefile(database)):
-        raise RunMismatch(f"cannot export to {out}: that is not a file to be replaced")
-    if not target.parent.is_dir():
-        raise RunMismatch(f"cannot export to {out}: there is no directory {target.parent}")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.unlink(missing_ok=True)
+    with _beside(out) as part:
+        target = out.resolve()
+        if target.exists() and target.samefile(database):
+            raise _irreplaceable(out)
         yield part
         part.replace(target)
+
+
+@contextmanager
+def _beside(out: Path) -> Iterator[Path]:
+    """Give a path beside `out` for a file that is gone at the end, if it still has that name.
+
+    Whatever the system has against it, then or in between, is a `TargetError`.
+    """
+    try:
+        target = out.resolve()
+        if target.exists() and not target.is_file():
+            raise _irreplaceable(out)
+        if not target.parent.is_dir():
+            raise RunMismatch(f"cannot export to {out}: there is no directory {target.parent}")
+        part = target.with_name(f".{target.name}.{os.getpid()}.part")
+        try:
+            part.unlink(missing_ok=True)
+            yield part
+        finally:
+            part.unlink(missing_ok=True)
     except OSError as error:
-        raise StoreError(f"cannot write {out}: {error.strerror or error}") from error
-    finally:
-        part.unlink(missing_ok=True)
+        raise TargetError(f"cannot write {out}: {error.strerror or error}") from error
+
+
+def _irreplaceable(out: Path) -> RunMismatch:
+    return RunMismatch(f"cannot export to {out}: that is not a file to be replaced")

@@ -24,7 +24,7 @@ from crawler.loading import config_for, load_spider
 from crawler.summary import Summary
 from crawler.watchdog import run_loop
 from storage import RunMismatch, StoreError
-from storage.export import check_target
+from storage.export import TargetError, check_target
 from storage.reader import open_reader
 from storage.report import last_run
 from storage.runs import queued
@@ -91,8 +91,8 @@ def run(
     beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
     outcome = run_loop(drive(crawl, options, beginning=beginning))
     summary = outcome.summary
-    if out is not None:  # first of all: whoever reads our output may have gone
-        notice(_exported(summary, out), options)
+    # First of all: whoever reads our output may have gone.
+    unwritten = None if out is None else _export(summary, out, options)
     if as_json:
         click.echo(json.dumps(summary.as_json()))
     else:
@@ -106,7 +106,9 @@ def run(
     if summary.all_starts_failed:
         what = "no start URL could be reached" if summary.resting else "every start URL failed"
         notice(f"crawler: error: {what}: {_errors_command(name, db)} shows why", options)
-    return status_of(outcome)
+    if unwritten is not None:
+        notice(f"crawler: error: {unwritten}; the items are in {summary.db}", options)
+    return status_of(outcome) or (0 if unwritten is None else 1)
 
 
 def status_of(outcome: Outcome) -> int:
@@ -136,6 +138,18 @@ def _earlier(path: Path, spider: str, *, fresh: bool) -> str:
     return f"run {number} of {spider} is left with {left:,} queued: starting a new run"
 
 
+def _export(summary: Summary, out: Path, options: LogOptions) -> StoreError | None:
+    """Write the run's items to `out` and tell of it; return what was in the way.
+
+    The crawl is over then: its summary comes first, and to go on with it would not help.
+    """
+    try:
+        notice(_exported(summary, out), options)
+    except StoreError as error:
+        return error
+    return None
+
+
 def _exported(summary: Summary, out: Path) -> str:
     """Write the run's items to `out`, and return the line that tells of it.
 
@@ -145,6 +159,8 @@ def _exported(summary: Summary, out: Path) -> str:
     if not filled:
         try:
             return told(export_items(summary.db, out, run=summary.run), out)
+        except TargetError:
+            raise
         except RunMismatch:
             return f"no items: {out} is not written"
     if len(filled) == 1 or out.suffix.lower() == ".jsonl" or str(out) == "-":

@@ -20,7 +20,7 @@ from pydantic import BaseModel, Field, create_model
 from crawler.item import Item
 from storage.columns import row_of
 from storage.errors import RunMismatch, StoreError
-from storage.export import STDOUT, export
+from storage.export import STDOUT, TargetError, check_target, export
 from storage.reader import open_reader
 from storage.tables import REGISTRY_SQL, ItemTables, item_tables
 
@@ -368,8 +368,23 @@ def test_an_impossible_target_is_one_clear_line(
 ) -> None:
     store(database, Book(title="a"), run=2)
     (out / "there.csv").mkdir()
-    with pytest.raises(RunMismatch, match=rf"^cannot export to [^\n]*{reason}[^\n]*$"):
-        export(database, out / name)
+    for refused in (lambda: export(database, out / name), lambda: check_target(out / name)):
+        with pytest.raises(RunMismatch, match=rf"^cannot export to [^\n]*{reason}[^\n]*$"):
+            refused()
+
+
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_what_the_system_has_against_a_target_is_one_line(
+    database: Path, out: Path, suffix: str
+) -> None:
+    store(database, Book(title="a"), run=2)
+    # As long as a name may be: the one of the file beside it, which is longer, cannot be
+    # written, and cannot be taken away either.
+    target = out / f"{'x' * (254 - len(suffix))}.{suffix}"
+    for refused in (lambda: export(database, target), lambda: check_target(target)):
+        with pytest.raises(TargetError, match=r"^cannot write [^\n]*: File name too long$"):
+            refused()
+    assert list(out.iterdir()) == []
 
 
 # ── size ────────────────────────────────────────────────────────────────────────────────────

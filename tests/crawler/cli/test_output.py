@@ -1,6 +1,8 @@
 """Where a command writes to: a reader that leaves, a device that is full, a file that cannot be."""
 
+import shutil
 from asyncio.subprocess import Process
+from typing import Any
 
 import pytest
 
@@ -40,3 +42,63 @@ async def test_a_reader_of_the_demo_may_leave(project: Project) -> None:
     assert said.startswith("a bookshop is open on ")
     assert len(said.splitlines()) == 1
     assert status == 141
+
+
+# ── a file ──────────────────────────────────────────────────────────────────────────────────
+
+# Nobody may make a file there, also not root.
+UNWRITABLE = "/proc/pages.jsonl"
+
+
+@pytest.mark.parametrize("out", [UNWRITABLE, "spiders/shop.py/pages.csv", "/dev/null/x.parquet"])
+async def test_a_file_that_cannot_be_written_is_told_before_anything_is_fetched(
+    project: Project, out: str
+) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        result = await project.crawler("run", "shop", "-o", out)
+        assert not site.hits
+    assert f" {out}: " in result.error
+    assert result.status == 2
+    assert not (project.path / "data").exists()
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+async def test_a_file_that_cannot_be_written_after_all_costs_no_summary(
+    project: Project, as_json: bool
+) -> None:
+    pages = shop_pages(3)
+    target = project.write("out/pages.csv", "").parent
+
+    def last(_: Any) -> Any:
+        shutil.rmtree(target)
+        return "<title>last</title>"
+
+    async with serve(pages | {"/3": last}) as site:
+        project.shop(site.url)
+        options = ["--json"] if as_json else []
+        result = await project.crawler(
+            *("--log-level", "error", "run", "shop", "-o", "out/pages.csv", *options)
+        )
+    assert "cannot export to out/pages.csv: there is no directory " in result.error
+    assert result.error.endswith("; the items are in data/shop.db")
+    assert result.status == 1
+    if as_json:
+        assert (result.json["done"], result.json["finish"]) == (4, "finished")
+    else:
+        assert "4 done, 0 failed" in result.out
+    assert len(project.rows("SELECT * FROM page")) == 4
+
+
+async def test_where_no_file_can_be_written_the_status_is_2(project: Project) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        await project.crawler("run", "shop")
+        for command in (
+            ["export", "shop", "-o", UNWRITABLE],
+            ["fetch", site.url, "-o", UNWRITABLE],
+            ["backup", "shop", "nowhere/shop.db"],
+        ):
+            result = await project.crawler(*command)
+            assert f"cannot write {command[-1]}: " in result.error
+            assert result.status == 2
