@@ -4,16 +4,18 @@ import ast
 import asyncio
 import code
 import sys
+import traceback
 from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
 import click
 
+from crawler import css
 from crawler.cli.logs import configure
 from crawler.cli.options import LogOptions, log_options, settings_option
 from crawler.cli.page import PageFetcher, page_settings
-from crawler.errors import UsageError
+from crawler.errors import CrawlerError, UsageError
 from crawler.request import Request
 from crawler.response import Response
 from crawler.selection import SelectorList
@@ -107,7 +109,28 @@ def _plain_prompt(names: dict[str, Any], banner: str) -> None:
         readline.parse_and_bind("tab: complete")
     except ImportError:
         pass  # a Python without it: no history and completion
-    code.interact(banner, local=names, exitmsg="")
+    _Prompt(names).interact(banner, exitmsg="")
+
+
+class _Prompt(code.InteractiveConsole):
+    """Python's own prompt, but what the crawler says on purpose is one line."""
+
+    def showtraceback(self) -> None:
+        """Show the error that has just been raised; the user's own have their traceback."""
+        error = sys.exception()
+        if error is None or not _is_ours(error):
+            super().showtraceback()
+            return
+        sys.last_value = error
+        self.write(f"{type(error).__name__}: {' '.join(str(error).split())}\n")
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Return whether the text of an error says it all: of ours, or of a wrong selector."""
+    if isinstance(error, CrawlerError):
+        return True
+    last = traceback.extract_tb(error.__traceback__)[-1].filename
+    return isinstance(error, ValueError) and last == css.__file__
 
 
 def run_commands(source: str, names: dict[str, Any]) -> None:

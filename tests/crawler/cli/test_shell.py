@@ -117,3 +117,40 @@ async def test_exit_at_the_prompt_ends_the_shell_as_it_ends_python(
     assert "Error" not in shown
     assert "SystemExit: " not in shown
     assert shown.endswith(f"\n{said}")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("fetch('http://127.0.0.1:1/')", "UsageError: "),
+        ("fetch('/private')", "DropRequest: robots: "),
+        ("fetch('ftp://example.com/')", "UsageError: "),
+        ("css('[')", "ValueError: not a CSS selector: '['"),
+        ("response.css('[')", "ValueError: not a CSS selector: '['"),
+    ],
+)
+async def test_what_the_crawler_refuses_at_the_prompt_is_one_line(
+    project: Project, command: str, said: str
+) -> None:
+    pages = PAGES | {"/robots.txt": "User-agent: *\nDisallow: /private"}
+    async with serve(pages) as site:
+        shown, _ = await at_the_prompt(project, site.url, command, "exit()")
+    assert "Traceback" not in shown
+    assert f"\n{said}" in shown
+
+
+async def test_nobody_there_is_one_line_at_the_prompt(project: Project) -> None:
+    async with serve({}) as site:
+        nobody = site.url
+    async with serve(PAGES) as site:
+        shown, _ = await at_the_prompt(project, site.url, f"fetch({nobody!r})", "exit()")
+    assert "Traceback" not in shown
+    assert "\nFetchError: " in shown
+
+
+@pytest.mark.parametrize("command", ["int('x')", "css(1, 2, 3)"])
+async def test_the_users_own_mistake_keeps_its_traceback(project: Project, command: str) -> None:
+    async with serve(PAGES) as site:
+        shown, _ = await at_the_prompt(project, site.url, command, "exit()")
+    assert "Traceback (most recent call last):" in shown
+    assert 'File "<console>", line 1' in shown
