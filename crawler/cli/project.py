@@ -151,7 +151,9 @@ def _toml(default: Any, name: str) -> str:
 
 
 def _checked(name: str, url: str) -> str:
-    if not _NAME.fullmatch(name) or keyword.iskeyword(name):
+    if keyword.iskeyword(name):
+        raise UsageError(f"{name!r} cannot name a spider: it is a keyword of Python")
+    if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} cannot name a spider: use a-z, 0-9, _ and -, a letter first")
     if "://" not in url:
         whole = redact(f"https://{url}")

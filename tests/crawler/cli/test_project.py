@@ -25,7 +25,7 @@ async def test_a_new_spider_works_as_it_is(project: Project) -> None:
     ("name", "url", "said"),
     [
         ("../evil", "https://example.com/", "cannot name a spider"),
-        ("class", "https://example.com/", "cannot name a spider"),
+        ("class", "https://example.com/", "cannot name a spider: it is a keyword of Python"),
         ("My News", "https://example.com/", "cannot name a spider"),
         ("news", "example.com", "did you mean https://example.com ?"),
         ("news", "mailto://x", "is not an http or https URL"),
