@@ -44,6 +44,8 @@ def crawl_file(name: str, db: Path | None) -> Iterator[CrawlFile]:
     Raises `SpiderError` for an unknown spider without a file, `RunMismatch` for no file, and
     `StoreError` when the file cannot be read.
     """
+    if db is None and name.endswith(".db") and Path(name).is_file():
+        db, name = Path(name), Path(name).stem  # the file itself is named
     spider = _spider_name(name, db)
     path = db if db is not None else Path("data") / f"{spider}.db"
     connection = open_reader(path)

@@ -96,6 +96,14 @@ async def test_a_file_of_another_spider_is_told(crawled: Project) -> None:
     assert result.status == 2
 
 
+async def test_a_crawls_file_may_be_named_instead_of_its_spider(crawled: Project) -> None:
+    (crawled.path / "data/shop.db").rename(crawled.path / "other.db")
+    answer = (await crawled.crawler("status", "other.db", "--json")).json
+    assert (answer["spider"], answer["db"]) == ("shop", "other.db")
+    rows = await crawled.crawler("query", "./other.db", "SELECT count(*) AS n FROM page")
+    assert (rows.status, rows.out.split()[-1]) == (0, "6")
+
+
 # ── query ───────────────────────────────────────────────────────────────────────────────────
 
 
