@@ -11,7 +11,7 @@ from inspect import CO_ITERABLE_COROUTINE
 from types import GeneratorType
 from typing import Any, Protocol
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
 
 from crawler.links import Followed
 from crawler.request import Request
@@ -23,6 +23,8 @@ _SINGLE = (Request, BaseModel, dict)
 _TURN = 0.01
 # What a callback gets to clean up after it was cancelled (seconds), before it is left behind.
 _LAST_WORDS = 1.0
+# More characters of an error are no help in a line of the log; `trace_of` has them all.
+_LONGEST_NAME = 500
 
 
 class Taker(Protocol):
@@ -75,8 +77,34 @@ def trace_of(error: BaseException) -> str:
 
 
 def name_of(error: BaseException) -> str:
-    """Return the error's type and text, also of one whose own `repr` fails."""
-    return trace_of(error).rstrip().rpartition("\n")[2]
+    """Return the error's type and what it says first, in one line that any file can hold.
+
+    Also of one whose own `str` fails.
+    """
+    name = _invalid(error) if isinstance(error, ValidationError) else _beginning(error)
+    if len(name) > _LONGEST_NAME:
+        name = name[: _LONGEST_NAME - 1] + "…"
+    return name.encode(errors="backslashreplace").decode()
+
+
+def _beginning(error: BaseException) -> str:
+    # Before its type a SyntaxError shows the place, indented; after an error's text come notes.
+    parts = traceback.format_exception_only(error)
+    text = next((part for part in parts if not part.startswith(" ")), parts[-1])
+    lines = [line for part in text.splitlines() if (line := part.strip())]
+    # What ends in a colon is said in the next line.
+    return " ".join(lines[: 2 if lines and lines[0].endswith(":") else 1])
+
+
+def _invalid(error: ValidationError) -> str:
+    """Return which fields of which model are wrong, and how: pydantic takes several lines."""
+    problems = "; ".join(
+        ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
+        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+    )
+    count = error.error_count()
+    errors = "validation error" if count == 1 else "validation errors"
+    return " ".join(f"ValidationError: {count} {errors} for {error.title}: {problems}".split())
 
 
 async def end_hook(result: Any, *, timeout: float) -> None:
