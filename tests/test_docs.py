@@ -1,6 +1,8 @@
 """What the documentation says is true: its spider runs, its lists are complete, its links lead."""
 
+import asyncio
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +10,7 @@ import pytest
 
 from crawler.loading import load_spider
 from crawler.settings import Settings
+from crawler.spider import Spider, has_no_start
 from tests.site import serve
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +28,11 @@ _RETURNED = re.compile(r"(?:reason, \w+|visit\.reason, visit\.error) = \"([a-z_]
 
 def _python(page: Path) -> list[str]:
     return re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+
+
+SPIDERS = [text for page in PAGES for text in _python(page) if "(Spider)" in text]
+
+Rows = Callable[..., list[Any]]
 
 
 async def test_the_readmes_spider_works_as_it_stands(
@@ -77,6 +85,61 @@ async def test_the_login_of_the_documentation_works_as_it_stands(
         arguments = {"url": server.url, "password": "secret"}
         summary = await crawler.run(load_spider("orders.py"), db="orders.db", arguments=arguments)
     assert (summary.finish, summary.done, summary.items) == ("finished", 3, 2)
+
+
+async def test_the_first_spider_of_the_reference_reads_the_demo_shop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: Rows
+) -> None:
+    import crawler
+    from crawler.demo import DemoSite
+    from crawler.demo.site import BOOKS
+
+    async with DemoSite() as shop:
+        text = _python(ROOT / "docs/spiders.md")[0].replace("http://127.0.0.1:8000/", shop.url)
+        monkeypatch.chdir(tmp_path)
+        Path("books.py").write_text(text)
+        await crawler.run(load_spider("books.py"), db="crawl.db")
+    assert rows("SELECT count(title), min(price) > 0 FROM book") == [(BOOKS, 1)]
+
+
+async def test_the_middleware_of_the_documentation_works_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: Rows
+) -> None:
+    import crawler
+
+    def orders(request: Any) -> Any:
+        if request.headers.get("authorization") != "Bearer 1234":
+            return 401, {}, ""
+        return 200, {"Content-Type": "application/json"}, '{"orders": [{"number": 7}]}'
+
+    (text,) = [t for t in _python(ROOT / "docs/spiders.md") if "def with_token" in t]
+    async with serve({"/orders": orders}) as server:
+        monkeypatch.chdir(tmp_path)
+        Path("api.py").write_text(text.replace("https://api.example/", server.url))
+        await crawler.run(load_spider("api.py"), db="crawl.db")
+    assert rows("SELECT data FROM item") == ['{"number":7}']
+
+
+@pytest.mark.parametrize("text", SPIDERS, ids=lambda text: re.findall(r"(\w+)\(Spider", text)[0])
+def test_every_spider_of_the_documentation_loads_as_it_stands(
+    text: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("spider.py").write_text(text)
+    spider = load_spider("spider.py")
+    assert not has_no_start(spider())
+    assert spider.parse is not Spider.parse
+
+
+async def test_the_program_of_the_documentation_runs_as_it_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (text,) = [t for t in _python(ROOT / "docs/spiders.md") if "crawler.run(" in t]
+    monkeypatch.chdir(tmp_path)
+    async with serve({"/": "an empty shop"}) as server:
+        program = text.replace("http://127.0.0.1:8000/", server.url)
+        await asyncio.to_thread(exec, program, {"__name__": "__main__"})
+    assert capsys.readouterr().out == "finished 1 0\n"
 
 
 def test_every_reason_is_in_the_table() -> None:
