@@ -58,7 +58,11 @@ async def run(
 
 
 class Crawl:
-    """One run that can be watched and stopped from outside: what the command line drives."""
+    """One run that can be watched and stopped from outside: what the command line drives.
+
+    Takes what `crawler.run` takes. `overrides` are settings as a mapping, whose values may be
+    text; those among the keywords win. `store` makes the store for the path.
+    """
 
     def __init__(
         self,
@@ -70,6 +74,7 @@ class Crawl:
         config: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
         store: Callable[[Path], Store] = open_store,
+        **settings: Any,
     ) -> None:
         if not spider.name:
             raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
@@ -79,7 +84,7 @@ class Crawl:
         self.settings: Settings = load_settings(
             Path(config) if config is not None else None,
             {**older, **spider.settings},
-            overrides,
+            {**(overrides or {}), **settings},
         )
         if unknown:
             log.warning("custom_settings_ignored", spider=spider.name, names=unknown)

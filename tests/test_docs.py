@@ -131,10 +131,11 @@ def test_every_spider_of_the_documentation_loads_as_it_stands(
     assert spider.parse is not Spider.parse
 
 
-async def test_the_program_of_the_documentation_runs_as_it_stands(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("call", ["crawler.run(", "crawler.Crawl("])
+async def test_the_programs_of_the_documentation_run_as_they_stand(
+    call: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (text,) = [t for t in _python(ROOT / "docs/spiders.md") if "crawler.run(" in t]
+    (text,) = [t for t in _python(ROOT / "docs/spiders.md") if call in t]
     monkeypatch.chdir(tmp_path)
     async with serve({"/": "an empty shop"}) as server:
         program = text.replace("http://127.0.0.1:8000/", server.url)

@@ -6,7 +6,7 @@ from contextlib import closing
 
 import pytest
 
-from crawler import SettingsError
+from crawler import Crawl, SettingsError
 from tests.crawler.links_site import linking, links, tree
 from tests.site import serve
 
@@ -49,6 +49,13 @@ async def test_an_impossible_value_is_refused_in_one_line(crawl, db):
         await crawl(links(), concurrency=0)
     assert "\n" not in str(caught.value)
     assert not db.exists()
+
+
+def test_a_crawl_takes_settings_by_name_as_run_does_and_before_those_of_a_mapping(db):
+    crawl = Crawl(links(), db=db, delay=0.05, overrides={"delay": "3", "retries": "1"})
+    assert (crawl.settings.delay, crawl.settings.retries) == (0.05, 1)
+    with pytest.raises(SettingsError, match="'delai' in the arguments: did you mean 'delay'"):
+        Crawl(links(), db=db, delai=1)
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────
