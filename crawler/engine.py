@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -76,8 +77,7 @@ class Crawl:
         store: Callable[[Path], Store] = open_store,
         **settings: Any,
     ) -> None:
-        if not spider.name:
-            raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
+        _check(spider, db, arguments, config)
         self.spider_class = spider
         self.path = Path(db) if db is not None else default_path(spider.name)
         older, unknown = translated(getattr(spider, "custom_settings", None) or {})
@@ -220,6 +220,23 @@ class Crawl:
             if not is_of_user_code(error):
                 raise
             log.error("closed_error", error=name_of(error))
+
+
+def _check(spider: object, db: object, arguments: object, config: object) -> None:
+    """Raise `UsageError` for what a program has passed by mistake: types are not checked there."""
+    if isinstance(spider, Spider):
+        raise UsageError(f"{type(spider).__name__}() is a spider: pass the class, not an instance")
+    if not (isinstance(spider, type) and issubclass(spider, Spider)):
+        raise UsageError(f"{spider!r} is no spider: pass the class, one that inherits from Spider")
+    if not spider.name:
+        raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
+    for name, path in (("db", db), ("config", config)):
+        if not isinstance(path, str | PathLike | None):
+            raise UsageError(f"{name} is the path of a file, not {path!r}")
+    if not (arguments is None or isinstance(arguments, Mapping)):
+        raise UsageError(f"arguments are a dict, {{name: value}}, not {arguments!r}")
+    if not all(isinstance(name, str) for name in arguments or ()):
+        raise UsageError(f"the names of arguments are text, not as in {arguments!r}")
 
 
 def _cause(error: BaseException) -> BaseException:
