@@ -78,7 +78,7 @@ class Answer:
 
 
 class _Stale(Exception):
-    """The connection has something to say before it was asked: it is of no use."""
+    """The connection is of no use, as was seen before anything was asked of it."""
 
 
 class Exchange:
@@ -153,11 +153,14 @@ class Exchange:
         self._outbox.append((wire, request))
 
     def _send(self) -> None:
-        # Some may have been closed by the server meanwhile.
-        outbox = [(wire, request) for wire, request in self._outbox if wire.is_usable]
-        self._outbox = []
-        talking = with_news(wire for wire, _ in outbox)
+        outbox, self._outbox, ready = self._outbox, [], []
         for wire, request in outbox:
+            if wire.is_usable:
+                ready.append((wire, request))
+            else:  # its server has ended it since, or is distrusted for what it said on another
+                wire.give_up(_Stale())
+        talking = with_news(wire for wire, _ in ready)
+        for wire, request in ready:
             if wire.number in talking:
                 wire.give_up(_Stale())
             else:

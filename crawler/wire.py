@@ -120,7 +120,7 @@ class Wire(ResponseHandler):
         return bool(with_news([self]))
 
     def give_up(self, error: Exception) -> None:
-        """End the waiting for an answer to what was not sent: the connection has news."""
+        """End the waiting for an answer to what was not sent."""
         self._asking = False
         self.set_exception(error)
 

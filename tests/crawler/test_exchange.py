@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp.connector import Connection
 
 from crawler import exchange
 from crawler.errors import FetchError
@@ -31,6 +32,11 @@ class Server:
         self.connections = 0
         self.ended = asyncio.Event()  # a client has closed a connection
         self.peers: dict[Any, Any] = {}  # our sockets, by the address of the client's
+
+    def socket_of(self, connection: Connection) -> Any:
+        """Our end of a client's connection, to use past the loop."""
+        assert connection.transport is not None
+        return self.peers[connection.transport.get_extra_info("sockname")]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -168,11 +174,39 @@ async def test_one_connection_serves_those_that_come_one_after_the_other() -> No
 async def test_a_connection_with_news_is_passed_over_and_another_one_asked() -> None:
     """Its server ended it so late that the loop has not read of it: past the loop, as here."""
     async with fetching(WHOLE) as (fetcher, server, url):
-        for _ in range(2):
-            await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(2)))
-        assert server.connections == 2
-        last, _ = next(iter(fetcher._exchange._kept.values()))[-1]
-        socket = server.peers[last.transport.get_extra_info("sockname")]
-        socket.shutdown(SHUT_WR)
+        _, last = await _kept(fetcher, url, 2)
+        server.socket_of(last).shutdown(SHUT_WR)
         assert (await fetcher.fetch(Request(url))).body == b"ok"
         assert (server.connections, len(server.heads)) == (2, 5)
+
+
+async def _kept(fetcher: Fetcher, url: str, count: int) -> list[Connection]:
+    """Have so many connections kept; the one that was used last, and is taken next, at the end."""
+    for _ in range(2):
+        await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(count)))
+    (kept,) = fetcher._exchange._kept.values()
+    return [connection for connection, _ in kept]
+
+
+async def _in_the_next_turn(fetcher: Fetcher, url: str) -> bytes:
+    """Fetch beside what the loop reads by then: its sockets are looked at first, but read last."""
+    return (await asyncio.create_task(fetcher.fetch(Request(url)))).body
+
+
+async def test_who_is_distrusted_before_a_request_is_written_is_asked_anew() -> None:
+    """One connection is to be asked, and another one says what nobody asked, in the same turn."""
+    async with fetching(WHOLE) as (fetcher, server, url):
+        other, _ = await _kept(fetcher, url, 2)
+        server.socket_of(other).send(WHOLE)
+        assert await _in_the_next_turn(fetcher, url) == b"ok"
+        assert (server.connections, len(server.heads)) == (3, 5)
+
+
+async def test_a_connection_that_ends_before_a_request_is_written_is_no_failure() -> None:
+    """Nothing was sent over it, so another one may be asked; nor is the server to blame."""
+    async with fetching(WHOLE) as (fetcher, server, url):
+        _, last = await _kept(fetcher, url, 2)
+        server.socket_of(last).shutdown(SHUT_WR)
+        for _ in range(3):
+            assert await _in_the_next_turn(fetcher, url) == b"ok"
+        assert (server.connections, len(server.heads)) == (2, 7)
