@@ -96,7 +96,7 @@ class Exchange:
         self._origins: dict[str, tuple[ConnectionKey, bytes]] = {}
         self._kept: dict[ConnectionKey, list[tuple[Connection, float]]] = {}
         self._loop = asyncio.get_running_loop()
-        self._outbox: list[tuple[Wire, bytes]] = []
+        self._outbox: list[tuple[Wire, bytes, bool]] = []
         self._sweep: asyncio.TimerHandle | None = None
 
     async def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer | None:
@@ -132,10 +132,7 @@ class Exchange:
     async def _over(self, connection: Connection, method: str, request: bytes) -> Answer:
         wire = connection.protocol
         assert isinstance(wire, Wire)
-        wire.set_response_params(
-            skip_payload=method == "HEAD", read_until_eof=True, **self._parameters
-        )
-        self._post(wire, request)
+        self._post(wire, request, method == "HEAD")
         while True:
             message, body = await wire.read()
             if not 100 <= message.code < 200 or message.code == 101:
@@ -143,27 +140,31 @@ class Exchange:
 
     # ── what is to be sent ──────────────────────────────────────────────────────────────
 
-    def _post(self, wire: Wire, request: bytes) -> None:
+    def _post(self, wire: Wire, request: bytes, skip_payload: bool) -> None:
         """Send with all other requests of this turn of the loop.
 
         A write to a server on this machine that sleeps wakes it: twice as long as all else of it.
         """
         if not self._outbox:
             self._loop.call_soon(self._send)
-        self._outbox.append((wire, request))
+        self._outbox.append((wire, request, skip_payload))
 
     def _send(self) -> None:
         outbox, self._outbox, ready = self._outbox, [], []
-        for wire, request in outbox:
-            if wire.is_usable:
-                ready.append((wire, request))
-            else:  # its server has ended it since, or is distrusted for what it said on another
-                wire.give_up(_Stale())
-        talking = with_news(wire for wire, _ in ready)
-        for wire, request in ready:
+        for one in outbox:
+            if one[0].is_usable:
+                ready.append(one)
+            else:  # its server has ended it since, or is distrusted for what it said unasked
+                one[0].give_up(_Stale())
+        talking = with_news(wire for wire, _, _ in ready)
+        for wire, request, skip_payload in ready:
             if wire.number in talking:
                 wire.give_up(_Stale())
             else:
+                # Not before: what had come until now would have been taken for the answer.
+                wire.set_response_params(
+                    skip_payload=skip_payload, read_until_eof=True, **self._parameters
+                )
                 assert wire.transport is not None
                 wire.transport.write(request)
 

@@ -18,6 +18,7 @@ from crawler.guard import Guard
 from crawler.request import Request
 from crawler.settings import Settings
 from crawler.throttle import Throttle
+from tests.crawler.hostile_fetches import run as run
 
 PATIENCE = 20.0
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
@@ -210,3 +211,27 @@ async def test_a_connection_that_ends_before_a_request_is_written_is_no_failure(
         for _ in range(3):
             assert await _in_the_next_turn(fetcher, url) == b"ok"
         assert (server.connections, len(server.heads)) == (2, 7)
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["read with it", "read after it"])
+def test_what_comes_before_a_request_is_written_does_not_answer_it(run: Any, late: bool) -> None:
+    """Whenever the loop reads it: in the turn in which the request is made, or right after that."""
+    evil = b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"
+
+    async def speak(server: Server, connection: Connection) -> None:
+        server.socket_of(connection).send(evil)
+
+    async def work() -> None:
+        async with fetching(WHOLE) as (fetcher, server, url):
+            (only,) = await _kept(fetcher, url, 1)
+            if not late:
+                await speak(server, only)
+            fetched = asyncio.create_task(fetcher.fetch(Request(url)))
+            if late:
+                await asyncio.create_task(speak(server, only))
+            assert (await fetched).body == b"ok"
+            assert (server.connections, len(server.heads)) == (2, 3)
+            await fetcher.fetch(Request(url))
+            assert server.connections == 3  # whose server speaks unasked is not believed again
+
+    run(work())
