@@ -8,6 +8,7 @@ parser. What is private in aiohttp and relied on here is pinned by `tests/crawle
 
 import asyncio
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -21,6 +22,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
+from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.url import host_of, origin_of
 from crawler.wire import Wire, fault_in, with_news
@@ -88,13 +90,14 @@ class Exchange:
     """
 
     def __init__(
-        self, connector: aiohttp.BaseConnector, usual: Mapping[str, str], **parameters: Any
+        self, connector: WireConnector, usual: Mapping[str, str], **parameters: Any
     ) -> None:
         self._connector = connector
         self._parameters = parameters
         self._usual = usual
         self._origins: dict[str, tuple[ConnectionKey, bytes]] = {}
-        self._kept: dict[ConnectionKey, list[tuple[Connection, float]]] = {}
+        self._kept: dict[ConnectionKey, list[Connection]] = {}
+        self._since: OrderedDict[Connection, float] = OrderedDict()  # all that are kept
         self._loop = asyncio.get_running_loop()
         self._outbox: list[tuple[Wire, bytes, bool]] = []
         self._sweep: asyncio.TimerHandle | None = None
@@ -122,6 +125,20 @@ class Exchange:
                 connection.close()
                 raise
         return None
+
+    async def make_room(self) -> bool:
+        """Close all connections that are not in use; say whether there were any.
+
+        At once, for their files are needed: TLS would wait for its end to be confirmed.
+        """
+        kept = [connection.protocol for connection in self._since]
+        for wire in kept:
+            if wire is not None:
+                wire.abort()
+        self._drop_older(math.inf)
+        more = self._connector.make_room()
+        await asyncio.sleep(0)  # they are closed in the next turn of the loop
+        return more or bool(kept)
 
     def close(self) -> None:
         """Close the connections that are kept; no answer is to be under way."""
@@ -175,7 +192,10 @@ class Exchange:
         if wire is None or wire.should_close:
             connection.release()  # aiohttp closes it
             return
-        self._kept.setdefault(connection._key, []).append((connection, self._loop.time()))
+        self._kept.setdefault(connection._key, []).append(connection)
+        self._since[connection] = self._loop.time()
+        if len(self._since) > self._connector.most_kept:
+            self._drop_oldest()
         if self._sweep is None:
             self._sweep = self._loop.call_later(_KEPT_FOR, self._sweep_up)
 
@@ -183,7 +203,8 @@ class Exchange:
         """Return the connection that was used last: of too many, the others come to their end."""
         kept = self._kept.get(key)
         while kept:
-            connection, _ = kept.pop()
+            connection = kept.pop()
+            del self._since[connection]
             wire = connection.protocol
             if isinstance(wire, Wire) and wire.is_usable:
                 return connection
@@ -193,17 +214,18 @@ class Exchange:
     def _sweep_up(self) -> None:
         self._sweep = None
         self._drop_older(self._loop.time() - _KEPT_FOR)
+        self._kept = {key: kept for key, kept in self._kept.items() if kept}
         if self._kept:
             self._sweep = self._loop.call_later(_KEPT_FOR, self._sweep_up)
 
     def _drop_older(self, than: float) -> None:
-        for key, kept in list(self._kept.items()):
-            for connection, since in kept:
-                if since < than:
-                    connection.close()
-            self._kept[key] = [one for one in kept if one[1] >= than]
-            if not self._kept[key]:
-                del self._kept[key]
+        while self._since and next(iter(self._since.values())) < than:
+            self._drop_oldest()
+
+    def _drop_oldest(self) -> None:
+        connection, _ = self._since.popitem(last=False)
+        del self._kept[connection._key][0]  # each list is in the order of `_since`, too
+        connection.close()
 
     def _learn(self, origin: str) -> tuple[ConnectionKey, bytes]:
         """Return by what the connector knows its connections with an origin, and what is usual."""

@@ -3,6 +3,7 @@
 import ssl
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,7 +11,7 @@ import aiohttp
 from yarl import URL
 
 from crawler.body import Bodies, off_the_clock
-from crawler.connector import WireConnector
+from crawler.connector import OUT_OF_FILES, WireConnector
 from crawler.cookies import Cookies
 from crawler.deadline import Deadline, Deadlines
 from crawler.decoding import ACCEPT_ENCODING
@@ -231,9 +232,14 @@ class Fetcher:
             answer = await self._exchange.ask(method, url, sent)
             if answer is not None:
                 return answer
-        return await self._session.request(
-            method, _as_written(url), headers=sent, data=body, allow_redirects=False
-        )
+        send = partial(self._session.request, method, _as_written(url), headers=sent, data=body)
+        try:
+            return await send(allow_redirects=False)
+        except aiohttp.ClientConnectorError as error:
+            # Nothing was sent, and it is not the host's doing.
+            if error.errno not in OUT_OF_FILES or not await self._exchange.make_room():
+                raise
+        return await send(allow_redirects=False)
 
     def _redirect_target(self, response: Response, url: str) -> str | None:
         """Return the canonical url that a response redirects to, or None.
@@ -301,6 +307,8 @@ def _explained(error: Exception) -> FetchError | DropRequest:
         case aiohttp.ServerTimeoutError():
             why = text or "no connection in time"
             return FetchError("timeout", why, retryable=True, unreachable=True)
+        case aiohttp.ClientConnectorError() if error.errno in OUT_OF_FILES:
+            return FetchError("connection", text, retryable=True)  # the shortage is ours
         case aiohttp.ClientConnectorError():
             return FetchError("connection", text, retryable=True, unreachable=True)
         case aiohttp.ClientPayloadError():

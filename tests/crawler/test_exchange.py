@@ -1,16 +1,18 @@
 """A request over a kept connection: the same on the wire as over a new one, and as careful."""
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from socket import SHUT_WR
+from resource import RLIM_INFINITY
+from socket import SHUT_WR, socket
 from typing import Any
 
-import aiohttp
 import pytest
 from aiohttp.connector import Connection
 
-from crawler import exchange
+from crawler import connector, exchange, guard
+from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.exchange import Exchange
 from crawler.fetcher import Fetcher
@@ -57,19 +59,25 @@ class Server:
 
 
 @asynccontextmanager
-async def fetching(*answers: bytes) -> AsyncIterator[tuple[Fetcher, Server, str]]:
+async def serving(*answers: bytes) -> AsyncIterator[tuple[Server, str]]:
     server = Server(*answers)
     listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
     host, port = listening.sockets[0].getsockname()
-    settings = Settings()
     try:
-        async with (
-            asyncio.timeout(PATIENCE),
-            Fetcher(settings, Guard([f"{host}:{port}"]), Throttle(settings)) as fetcher,
-        ):
-            yield fetcher, server, f"http://{host}:{port}"
+        yield server, f"http://{host}:{port}"
     finally:
         listening.close()
+
+
+@asynccontextmanager
+async def fetching(*answers: bytes) -> AsyncIterator[tuple[Fetcher, Server, str]]:
+    settings = Settings()
+    async with (
+        serving(*answers) as (server, url),
+        asyncio.timeout(PATIENCE),
+        Fetcher(settings, Guard(["127.0.0.1"]), Throttle(settings)) as fetcher,
+    ):
+        yield fetcher, server, url
 
 
 async def test_a_kept_connection_is_asked_in_the_same_words_as_a_new_one() -> None:
@@ -137,7 +145,7 @@ async def test_a_fetch_that_is_cancelled_ends_the_connection_it_waits_on() -> No
 
 
 async def test_without_a_kept_connection_nothing_is_asked() -> None:
-    async with aiohttp.TCPConnector() as connector:
+    async with WireConnector(min_rate=0) as connector:
         assert await Exchange(connector, {}).ask("GET", "http://127.0.0.1:9/", {}) is None
 
 
@@ -186,7 +194,7 @@ async def _kept(fetcher: Fetcher, url: str, count: int) -> list[Connection]:
     for _ in range(2):
         await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(count)))
     (kept,) = fetcher._exchange._kept.values()
-    return [connection for connection, _ in kept]
+    return kept
 
 
 async def _in_the_next_turn(fetcher: Fetcher, url: str) -> bytes:
@@ -235,3 +243,84 @@ def test_what_comes_before_a_request_is_written_does_not_answer_it(run: Any, lat
             assert server.connections == 3  # whose server speaks unasked is not believed again
 
     run(work())
+
+
+# ── not more than there may be ──────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["by aiohttp", "by the exchange"])
+async def test_of_too_many_that_are_kept_the_one_idle_longest_is_closed(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    monkeypatch.setattr(connector, "most_kept", lambda: 2)
+    async with (
+        fetching(WHOLE) as (fetcher, first, one),
+        serving(WHOLE) as (second, two),
+        serving(WHOLE) as (third, three),
+    ):
+        for url in (one, two, three):
+            for _ in range(times):
+                await fetcher.fetch(Request(url))
+        await first.ended.wait()
+        for url in (two, three):
+            await fetcher.fetch(Request(url))
+        assert (second.connections, third.connections) == (1, 1)
+
+
+async def test_a_connection_that_is_used_again_is_not_the_one_idle_longest(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connector, "most_kept", lambda: 2)
+    async with (
+        fetching(WHOLE) as (fetcher, first, one),
+        serving(WHOLE) as (second, two),
+        serving(WHOLE) as (_, three),
+    ):
+        for url in (one, one, two, two, one, three, three):
+            await fetcher.fetch(Request(url))
+        await second.ended.wait()
+        await fetcher.fetch(Request(one))
+        assert first.connections == 1
+
+
+@pytest.mark.parametrize(
+    ("soft", "most"), [(256, 32), (1024, 128), (1 << 20, 512), (RLIM_INFINITY, 512), (3, 1)]
+)
+def test_connections_that_are_kept_are_a_part_of_the_files_that_may_be_open(
+    monkeypatch: pytest.MonkeyPatch, soft: int, most: int
+) -> None:
+    monkeypatch.setattr(connector.resource, "getrlimit", lambda _: (soft, RLIM_INFINITY))
+    assert connector.most_kept() == most
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["by aiohttp", "by the exchange"])
+async def test_when_no_more_files_may_be_opened_those_not_in_use_give_way(
+    monkeypatch: pytest.MonkeyPatch, times: int
+) -> None:
+    made: list[socket] = []
+
+    def open_socket(address: Any) -> socket:
+        if any(one.fileno() >= 0 for one in made):
+            raise OSError(errno.EMFILE, "Too many open files")
+        made.append(socket(*address[:3]))
+        return made[-1]
+
+    monkeypatch.setattr(guard, "open_socket", open_socket)
+    async with fetching(WHOLE) as (fetcher, _, one), serving(WHOLE) as (_, two):
+        for _ in range(times):
+            await fetcher.fetch(Request(one))
+        assert (await fetcher.fetch(Request(two))).body == b"ok"
+
+
+async def test_that_no_more_files_may_be_opened_is_not_the_hosts_doing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def open_socket(_: Any) -> socket:
+        raise OSError(errno.ENFILE, "Too many open files in system")
+
+    monkeypatch.setattr(guard, "open_socket", open_socket)
+    async with fetching(WHOLE) as (fetcher, _, url):
+        with pytest.raises(FetchError, match="Too many open files") as caught:
+            await fetcher.fetch(Request(url))
+    assert (caught.value.reason, caught.value.retryable) == ("connection", True)
+    assert not caught.value.unreachable

@@ -52,6 +52,8 @@ async def test_aiohttp_is_as_it_is_relied_on() -> None:
     assert HttpResponseParser.__module__ == "aiohttp._http_parser"  # the one in C
     assert hasattr(aiohttp.TCPConnector, "_get_ssl_context")
     pool = WireConnector(min_rate=1.0)
+    assert hasattr(aiohttp.TCPConnector, "_release")
+    assert not pool._conns
     made = pool._factory()
     await pool.close()
     assert type(made) is Wire
