@@ -249,7 +249,8 @@ class Wire(ResponseHandler):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
-        if self._asking and self._used and not self._received:
+        ours = self.transport is None  # closed by `close` or `abort`, which take it away
+        if self._asking and self._used and not self._received and not ours:
             # It was given up as we took it up again: so may the next one, at each try.
             self._distrust(self._loop.time() + _WARY)
         if not self._ended_well:

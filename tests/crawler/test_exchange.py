@@ -144,6 +144,21 @@ async def test_a_fetch_that_is_cancelled_ends_the_connection_it_waits_on() -> No
         assert (await fetcher.fetch(Request(url))).body == b"ok"
 
 
+async def test_a_fetch_that_we_give_up_is_no_fault_of_the_servers() -> None:
+    """Its connections are kept as before; only who ends one as it is used again is distrusted."""
+    async with fetching(WHOLE, b"", WHOLE) as (fetcher, server, url):
+        await fetcher.fetch(Request(url))
+        waiting = asyncio.create_task(fetcher.fetch(Request(url)))
+        while len(server.heads) < 2:
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        await server.ended.wait()
+        for _ in range(3):
+            await fetcher.fetch(Request(url))
+        assert server.connections == 2
+
+
 async def test_without_a_kept_connection_nothing_is_asked() -> None:
     async with WireConnector(min_rate=0) as connector:
         assert await Exchange(connector, {}).ask("GET", "http://127.0.0.1:9/", {}) is None
