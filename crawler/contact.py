@@ -37,13 +37,15 @@ class Contact:
     """Holds a slot of one host at a time; `with` gives the last one back.
 
     `gate` is a host whose slot the scheduler has taken for us already, or None, and `url` the
-    canonical one that it was taken for.
+    canonical one that it was taken for. `over` is a contact after its `with`: a slot that it took
+    then nobody would give back, though its request still names it.
     """
 
     def __init__(
         self, courtesy: Courtesy, gate: HostGate | None = None, url: str | None = None
     ) -> None:
         self.url = url
+        self.over = False
         self._house = courtesy
         self._gate = gate
         self._granted = gate is not None
@@ -58,6 +60,7 @@ class Contact:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.over = True
         self._leave()
 
     async def begin(self, url: str) -> None:

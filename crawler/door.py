@@ -48,10 +48,10 @@ class Door:
 
     async def _pass(self, request: Request) -> Response:
         contact = request.contact
-        if isinstance(contact, Contact):
+        if isinstance(contact, Contact) and not contact.over:
             return await self._fetch(request, contact)
-        # A middleware's own request, or a spider's. What the visit holds meanwhile might be the
-        # very slot that this one waits for.
+        # A middleware's own request, or a spider's (which may be that of a page it has, again).
+        # What the visit holds meanwhile might be the very slot that this one waits for.
         if (outer := VISITING.get()) is not None:
             outer.release()
         with Contact(self._courtesy) as contact:

@@ -191,6 +191,50 @@ async def test_one_request_may_be_fetched_again_and_again_in_a_callback(crawl, r
         assert site.hits["/api"] == 4
 
 
+@pytest.mark.parametrize("how", ["as it is", "with a header"])
+async def test_the_request_of_a_page_may_be_fetched_again_by_its_callback(how, crawl):
+    """Each time with a slot of the host that is given back: more pages than it has slots."""
+    texts = []
+
+    class Again(Spider):
+        name = "again"
+
+        async def parse(self, response):
+            request = response.request
+            if how == "with a header":
+                request = request.replace(headers={"X-Again": "1"})
+            texts.append((await self.fetch(request)).text)
+
+    async with serve({"/": "page"}) as site:
+        Again.start_urls = [f"{site.url}?n={number}" for number in range(9)]
+        async with asyncio.timeout(10):
+            result = await crawl(Again, concurrency_per_host=2)
+        assert site.hits["/"] == 18
+        assert site.max_in_flight <= 2
+    assert (result.finish, result.done) == ("finished", 9)
+    assert texts == ["page"] * 9
+
+
+async def test_the_request_that_failed_may_be_fetched_again_by_its_errback(crawl):
+    statuses = []
+
+    class Again(Spider):
+        name = "again"
+
+        async def start(self):
+            for number in range(9):
+                yield Request(f"{site.url}gone?n={number}", errback=self.lost)
+
+        async def lost(self, failure):
+            statuses.append((await self.fetch(failure.request)).status)
+
+    async with serve({}) as site:
+        async with asyncio.timeout(10):
+            result = await crawl(Again, concurrency_per_host=2)
+    assert (result.finish, result.failed) == ("finished", 9)
+    assert statuses == [404] * 9
+
+
 async def test_fetch_tries_again_and_then_raises_what_went_wrong(crawl, rows):
     answers = iter([(500, {}, ""), (200, {}, "fine")])
     cut = (200, {"Content-Length": "100"}, "too short")
