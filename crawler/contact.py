@@ -66,13 +66,25 @@ class Contact:
     async def begin(self, url: str) -> None:
         """Wait until `url` may be fetched: at once when the scheduler has granted it.
 
+        A middleware may have changed the url since, so that robots.txt is to be asked about it.
         Raises `DropRequest` when robots.txt forbids it, and `FetchError` when the host rests.
         """
-        if self._granted and self._gate is not None and self._gate.host == host_of(url):
+        gate = self._gate
+        if self._granted and gate is not None and (url == self.url or self._suits(gate, url)):
             self._granted = False
-            self._begun(self._gate)
+            self._begun(gate)
         else:
             await self._move(url)
+
+    def _suits(self, gate: HostGate, url: str) -> bool:
+        """Say whether a slot is good for another url than it was granted for, and at once."""
+        if gate.host != host_of(url):
+            return False
+        if not gate.robots:
+            return True
+        book = self._house.rulebook
+        verdict = book.known(origin_of(url))
+        return verdict is not None and book.allows(verdict, url)
 
     async def hop(self, url: str, target: str) -> None:
         """Go on from `url` to where it redirects; otherwise as `begin`.

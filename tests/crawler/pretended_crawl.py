@@ -124,14 +124,15 @@ class Crawl:
                 await self.committer.queue.put(await self._visit(job))
 
     async def _ask_robots(self, job: RobotsJob) -> None:
-        with Contact(self.house, job.lane.gate) as contact:
-            await contact.begin(f"{job.origin}/robots.txt")
+        url = f"{job.origin}/robots.txt"
+        with Contact(self.house, job.lane.gate, url) as contact:
+            await contact.begin(url)
             verdict = await self.rulebook.learn(job.origin)
         self.scheduler.robots_learned(job.lane, self.rulebook.delay(verdict))
 
     async def _visit(self, job: FetchJob) -> Visit:
         self.handed.append(job.row)
-        with Contact(self.house, job.gate) as contact:
+        with Contact(self.house, job.gate, job.row.url) as contact:
             await contact.begin(job.row.url)
             return await self.outcome(job.row)
 

@@ -131,6 +131,39 @@ async def test_a_middleware_may_send_another_request_instead(crawl, rows):
         assert rows("SELECT url, state FROM crawl_request") == [(site.url, "done")]
 
 
+def without(path: str) -> tuple[int, dict[str, str], str]:
+    return (200, {"Content-Type": "text/plain"}, f"User-agent: *\nDisallow: {path}\n")
+
+
+@pytest.mark.parametrize("how", ["in its place", "another request"])
+async def test_a_url_that_a_middleware_changes_is_one_that_robots_txt_allows(how, crawl, rows):
+    async def elsewhere(request, call_next):
+        url = request.url.replace("/old", "/private").replace("/new", "/open")
+        if how == "another request":
+            return await call_next(request.replace(url=url))
+        request.url = url
+        return await call_next(request)
+
+    pages = {"/robots.txt": without("/private"), "/private": "secret", "/open": "open"}
+    async with serve(pages) as site:
+        async with asyncio.timeout(5):
+            spider = reader(f"{site.url}old", f"{site.url}new", middleware=[elsewhere])
+            await crawl(spider, concurrency_per_host=1)
+        assert dict(site.hits) == {"/robots.txt": 1, "/open": 1}
+    assert rows(STATES) == [("skipped", "robots"), ("done", None)]
+    assert rows("SELECT text FROM seen") == ["open"]
+
+
+async def test_a_url_that_a_middleware_changes_needs_no_robots_txt_where_none_counts(crawl, rows):
+    async def elsewhere(request, call_next):
+        return await call_next(request.replace(url=f"{request.url}private"))
+
+    async with serve({"/robots.txt": without("/private"), "/private": "secret"}) as site:
+        await crawl(reader(site.url, middleware=[elsewhere]), robots=False)
+        assert dict(site.hits) == {"/private": 1}
+    assert rows("SELECT text FROM seen") == ["secret"]
+
+
 async def test_a_middleware_may_change_the_response(crawl, rows):
     async def shout(request, call_next):
         response = await call_next(request)
