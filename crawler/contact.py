@@ -155,9 +155,9 @@ class Contact:
 
     def _leave(self) -> None:
         gate, self._gate = self._gate, None
-        self._granted = False
+        begun, self._granted = not self._granted, False
         if gate is not None:
-            self._house.scheduler.left(gate)
+            self._house.scheduler.left(gate, begun=begun)
 
     # ── what comes of it ────────────────────────────────────────────────────────────────
 

@@ -223,9 +223,9 @@ class Scheduler:
         if held_back:  # else nothing has changed for anybody
             self._touch(gate)
 
-    def left(self, gate: HostGate) -> None:
+    def left(self, gate: HostGate, *, begun: bool = True) -> None:
         """Note that a contact is over: the host may be free for another."""
-        gate.leave()
+        gate.leave(begun=begun)
         self._touch(gate)
 
     def changed(self, gate: HostGate) -> None:

@@ -78,10 +78,12 @@ class HostGate:
         self.awaited = False
         self.next_at = max(self.next_at, now + self.delay)
 
-    def leave(self) -> None:
-        """Note that a contact is over (or, with `begin` never called, given up)."""
+    def leave(self, *, begun: bool = True) -> None:
+        """Note that a contact is over (or, when it has not `begun`, given up)."""
         self.in_flight -= 1
-        self.awaited = self.breaker.probing = False
+        if not begun:  # else it is another that is awaited
+            self.awaited = False
+        self.breaker.probing = False  # who probes is inside alone
 
     def slow_down(self, delay: float) -> None:
         """Ask for at least `delay` seconds between contacts, from the last one on."""

@@ -145,9 +145,9 @@ class Crawl:
             self.contacts.append((gate.host, time.monotonic(), self.inside[gate.host]))
             begun(gate)
 
-        def note_left(gate: HostGate) -> None:
+        def note_left(gate: HostGate, *, begun: bool = True) -> None:
             self.inside[gate.host] -= 1
-            left(gate)
+            left(gate, begun=begun)
 
         self.scheduler.begun = note_begun  # type: ignore[method-assign]
         self.scheduler.left = note_left  # type: ignore[method-assign]

@@ -5,6 +5,7 @@ import asyncio
 import socket
 import time
 from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -310,6 +311,32 @@ async def test_a_redirect_to_a_host_that_rests_for_long_holds_no_worker(db, rows
     )
     assert (state, attempts) == ("queued", 1)
     assert not_before > time.time() + 900
+
+
+async def test_the_delay_is_kept_though_a_page_ends_while_a_middleware_holds_up_the_next(
+    crawl, rows
+):
+    """The first page ends when the second is in the hands of the middleware."""
+    held = asyncio.Event()
+
+    async def holding(request, call_next):
+        if request.url.endswith("/1"):
+            held.set()
+            await until(lambda: "done" in rows("SELECT state FROM crawl_request"))
+        return await call_next(request)
+
+    async def slow(request):
+        await held.wait()
+        return ""
+
+    async with serve({"/0": slow, "/1": "", "/2": ""}) as site:
+        spider = pages(*numbered(site.port, 3), middleware=[holding])
+        async with asyncio.timeout(20):
+            await crawl(spider, delay=0.5, robots=False, concurrency=8)
+        moments = [moment for moment, _ in site.arrivals]
+        paths = [path for _, path in site.arrivals]
+    assert paths == ["/0", "/1", "/2"]
+    assert all(later - earlier > 0.45 for earlier, later in pairwise(moments))
 
 
 # ── hosts that take their time ──────────────────────────────────────────────────────────────

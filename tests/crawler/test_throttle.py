@@ -48,8 +48,19 @@ def test_the_delay_counts_from_when_a_contact_begins_not_from_when_it_was_grante
 def test_a_granted_contact_that_is_given_up_does_not_close_the_gate_for_good() -> None:
     door = gate(delay=5.0)
     door.enter()
-    door.leave()
+    door.leave(begun=False)
     assert door.opens_at(100.0) == 100.0
+
+
+def test_a_contact_that_ends_does_not_open_the_gate_before_the_next_has_begun() -> None:
+    door = gate(delay=5.0)
+    door.enter()
+    door.begin(100.0)
+    door.enter()  # the next one, at 105
+    door.leave()
+    assert door.opens_at(106.0) == math.inf
+    door.begin(107.0)
+    assert door.opens_at(107.0) == 112.0
 
 
 def test_without_a_delay_contacts_may_be_made_at_once() -> None:
