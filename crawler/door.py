@@ -5,7 +5,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from types import TracebackType
-from typing import Self
+from typing import Concatenate, ParamSpec, Self
 
 from crawler.body import KEPT
 from crawler.contact import Contact, Courtesy
@@ -15,6 +15,8 @@ from crawler.middleware import Handler, Middleware, around, compose
 from crawler.request import Request, identify
 from crawler.response import Response
 
+P = ParamSpec("P")
+
 # Whether another request than the one of that id stands for the page of a fingerprint.
 Stands = Callable[[int, int], Awaitable[bool]]
 
@@ -23,7 +25,7 @@ VISITING: ContextVar[Contact | None] = ContextVar("visiting", default=None)
 
 
 class Door:
-    """`fetch` is what workers and spiders call; the semaphore bounds the fetches in flight.
+    """`fetch` is what workers and spiders call; the semaphore `slots` bounds the fetches in flight.
 
     The crawl's `own` middleware is around the user's.
     """
@@ -36,12 +38,12 @@ class Door:
         stands: Stands,
         *,
         own: Sequence[Middleware] = (),
-        concurrency: int,
+        slots: asyncio.Semaphore,
     ) -> None:
         self._fetcher = fetcher
         self._stands = stands
         self._courtesy = courtesy
-        self._slots = asyncio.Semaphore(concurrency)
+        self._slots = slots
         self.fetch: Handler = compose(middleware, self._pass)
         for layer in reversed(own):
             self.fetch = around(layer, self.fetch)
@@ -104,6 +106,18 @@ class Door:
             except RetryLater as later:
                 request.attempts += 1
                 await asyncio.sleep(later.delay)
+
+
+def within(
+    slots: asyncio.Semaphore, fetch: Callable[Concatenate[Request, P], Awaitable[Response]]
+) -> Callable[Concatenate[Request, P], Awaitable[Response]]:
+    """Return `fetch` for those who do not come through the door: under the same semaphore."""
+
+    async def fetch_within(request: Request, /, *args: P.args, **keywords: P.kwargs) -> Response:
+        async with slots:
+            return await fetch(request, *args, **keywords)
+
+    return fetch_within
 
 
 class _Slot:

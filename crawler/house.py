@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from crawler.committer import Committer
 from crawler.contact import Courtesy
 from crawler.cookies import Cookies
-from crawler.door import Door
+from crawler.door import Door, within
 from crawler.errors import CrawlerError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
@@ -73,7 +73,8 @@ class House:
         self._max_items = _total(settings.max_items, run.base_items)
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings)
-        ask = throttle.watched(fetcher.fetch)
+        slots = asyncio.Semaphore(settings.concurrency)  # for whatever is fetched
+        ask = within(slots, throttle.watched(fetcher.fetch))
         rulebook = Rulebook(ask, settings.agent, retries=settings.retries, backoff=settings.backoff)
         self._scheduler = Scheduler(
             store,
@@ -95,7 +96,7 @@ class House:
             bound_middleware(spider),
             partial(store.stands, run),
             own=[timing, retry(settings)],
-            concurrency=settings.concurrency,
+            slots=slots,
         )
         spider._fetch = door.fetch_now
         self._parser: Parser = OwnParser(spider, self._discovery, settings)

@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+from contextlib import AsyncExitStack
 
 import pytest
 
@@ -325,3 +326,37 @@ async def test_closed_is_told_that_a_cancelled_run_was_stopped(crawl):
         with pytest.raises(asyncio.CancelledError):
             await task
     assert calls == ["stopped"]
+
+
+@pytest.mark.parametrize("robots", [True, False])
+async def test_what_callbacks_fetch_is_within_the_concurrency_and_so_is_its_robots_txt(
+    crawl, robots
+):
+    inside, most = 0, 0
+
+    async def counted(_):
+        nonlocal inside, most
+        inside += 1
+        most = max(most, inside)
+        await asyncio.sleep(0.02)
+        inside -= 1
+        return ""
+
+    async with AsyncExitStack() as stack:
+        sites = [
+            await stack.enter_async_context(
+                serve({"/": counted, "/robots.txt": counted}, host=f"127.0.8.{number}")
+            )
+            for number in range(1, 21)
+        ]
+
+        class Many(Spider):
+            name = "many"
+            start_urls = [sites[0].url]
+
+            async def parse(self, response):
+                await asyncio.gather(*(self.fetch(site.url) for site in sites[1:]))
+
+        result = await crawl(Many, concurrency=3, robots=robots, allow_private=["*"])
+    assert (result.done, result.failed) == (1, 0)
+    assert most == 3
