@@ -29,7 +29,6 @@ class WireConnector(aiohttp.TCPConnector):
         self._factory = functools.partial(  # type: ignore[assignment]
             Wire, loop=self._loop, min_rate=min_rate, distrusted={}
         )
-
         self.most_kept = most_kept()
 
     def _release(

@@ -131,16 +131,21 @@ async def test_a_body_that_is_not_read_to_its_end_ends_the_connection() -> None:
     assert server.connections == 2
 
 
+async def cancelled(fetcher: Fetcher, server: Server, url: str) -> None:
+    """Ask a second time, and give that up when the server has heard of it."""
+    waiting = asyncio.create_task(fetcher.fetch(Request(url)))
+    while len(server.heads) < 2:
+        await asyncio.sleep(0)
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await server.ended.wait()
+
+
 async def test_a_fetch_that_is_cancelled_ends_the_connection_it_waits_on() -> None:
     async with fetching(WHOLE, b"", WHOLE) as (fetcher, server, url):
         await fetcher.fetch(Request(url))
-        waiting = asyncio.create_task(fetcher.fetch(Request(url)))
-        while len(server.heads) < 2:
-            await asyncio.sleep(0)
-        waiting.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await waiting
-        await server.ended.wait()
+        await cancelled(fetcher, server, url)
         assert (await fetcher.fetch(Request(url))).body == b"ok"
 
 
@@ -148,12 +153,7 @@ async def test_a_fetch_that_we_give_up_is_no_fault_of_the_servers() -> None:
     """Its connections are kept as before; only who ends one as it is used again is distrusted."""
     async with fetching(WHOLE, b"", WHOLE) as (fetcher, server, url):
         await fetcher.fetch(Request(url))
-        waiting = asyncio.create_task(fetcher.fetch(Request(url)))
-        while len(server.heads) < 2:
-            await asyncio.sleep(0)
-        waiting.cancel()
-        await asyncio.wait([waiting])
-        await server.ended.wait()
+        await cancelled(fetcher, server, url)
         for _ in range(3):
             await fetcher.fetch(Request(url))
         assert server.connections == 2

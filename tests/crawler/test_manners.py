@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from crawler import Crawl, FetchError, Item, Request, Response, Spider
+from tests.crawler.links_site import until
 from tests.site import serve
 
 
@@ -39,12 +40,6 @@ def refusing():
 
 def numbered(port: int, how_many: int) -> list[str]:
     return [f"http://127.0.0.1:{port}/{number}" for number in range(how_many)]
-
-
-async def until(condition) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 # ── hosts that cannot be reached ────────────────────────────────────────────────────────────
