@@ -37,14 +37,21 @@ class Contact:
     """Holds a slot of one host at a time; `with` gives the last one back.
 
     `gate` is a host whose slot the scheduler has taken for us already, or None, and `url` the
-    canonical one that it was taken for. `over` is a contact after its `with`: a slot that it took
-    then nobody would give back, though its request still names it.
+    canonical one that it was taken for. `of_rules` is a contact for a robots.txt: no rules forbid
+    that, and it may be anywhere. `over` is a contact after its `with`: a slot that it took then
+    nobody would give back, though its request still names it.
     """
 
     def __init__(
-        self, courtesy: Courtesy, gate: HostGate | None = None, url: str | None = None
+        self,
+        courtesy: Courtesy,
+        gate: HostGate | None = None,
+        url: str | None = None,
+        *,
+        of_rules: bool = False,
     ) -> None:
         self.url = url
+        self._of_rules = of_rules
         self.over = False
         self._house = courtesy
         self._gate = gate
@@ -61,7 +68,7 @@ class Contact:
         trace: TracebackType | None,
     ) -> None:
         self.over = True
-        self._leave()
+        self.leave()
 
     async def begin(self, url: str) -> None:
         """Wait until `url` may be fetched: at once when the scheduler has granted it.
@@ -92,14 +99,15 @@ class Contact:
         Raises `DropRequest` when that is off limits, too.
         """
         host = host_of(target)
-        if host != host_of(url) and not self._house.discovery.scope.admits(host):
+        elsewhere = host != host_of(url) and not self._of_rules
+        if elsewhere and not self._house.discovery.scope.admits(host):
             raise DropRequest("offsite")
         await self._move(target)
 
     async def _move(self, url: str) -> None:
-        self._leave()
-        gate = self._house.throttle.gate(host_of(url))
-        if gate.robots:
+        self.leave()
+        gate = await self._house.scheduler.meet(host_of(url))
+        if gate.robots and not self._of_rules:
             await self._obey_robots(gate, url)
         await self._enter(gate)
 
@@ -107,12 +115,10 @@ class Contact:
         book = self._house.rulebook
         verdict = book.known(origin_of(url))
         if verdict is None:
-            await self._enter(gate)
             verdict = await book.learn(origin_of(url))
             gate.slow_down(book.delay(verdict))
             if verdict.again:
                 gate.cool_down(verdict.until - time.time(), time.monotonic())
-            self._leave()
         if verdict.again:
             raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason)
         if verdict.failed:
@@ -150,10 +156,12 @@ class Contact:
         self._house.scheduler.begun(gate)
 
     def release(self) -> None:
-        """Give the slot back, for now: the next `begin` waits for one."""
-        self._leave()
+        """Give back a slot that is not in use yet: the next `begin` waits for one."""
+        if self._granted:
+            self.leave()
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Give the slot back, if there is one: the contact with the host has ended."""
         gate, self._gate = self._gate, None
         begun, self._granted = not self._granted, False
         if gate is not None:

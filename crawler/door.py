@@ -1,21 +1,17 @@
 """The way every request takes: middleware, permission, a free slot, and then the fetcher."""
 
 import asyncio
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from types import TracebackType
-from typing import Concatenate, ParamSpec, Self
+from functools import partial
 
 from crawler.body import KEPT
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
-from crawler.fetcher import Fetcher
 from crawler.middleware import Handler, Middleware, around, compose
+from crawler.passage import Passage
 from crawler.request import Request, identify
 from crawler.response import Response
-
-P = ParamSpec("P")
 
 # Whether another request than the one of that id stands for the page of a fingerprint.
 Stands = Callable[[int, int], Awaitable[bool]]
@@ -25,25 +21,23 @@ VISITING: ContextVar[Contact | None] = ContextVar("visiting", default=None)
 
 
 class Door:
-    """`fetch` is what workers and spiders call; the semaphore `slots` bounds the fetches in flight.
+    """`fetch` is what workers and spiders call.
 
     The crawl's `own` middleware is around the user's.
     """
 
     def __init__(
         self,
-        fetcher: Fetcher,
+        passage: Passage,
         courtesy: Courtesy,
         middleware: Sequence[Middleware],
         stands: Stands,
         *,
         own: Sequence[Middleware] = (),
-        slots: asyncio.Semaphore,
     ) -> None:
-        self._fetcher = fetcher
+        self._passage = passage
         self._stands = stands
         self._courtesy = courtesy
-        self._slots = slots
         self.fetch: Handler = compose(middleware, self._pass)
         for layer in reversed(own):
             self.fetch = around(layer, self.fetch)
@@ -67,26 +61,8 @@ class Door:
                 raise FetchError("invalid_url", str(error)) from error
             if not host:
                 raise DropRequest("scheme")
-        arrived = time.perf_counter()
-        await contact.begin(request.url)
-        async with _Slot(self._slots) as slot:
-            phases = request.phases
-            phases.queue = (phases.queue or 0.0) + time.perf_counter() - arrived
-
-            async def hop(url: str, target: str) -> None:
-                contact.answered(None)
-                slot.give_back()  # nobody waits for a host while holding what others wait for
-                await self._refuse_known(request, target)
-                await contact.hop(url, target)
-                await slot.take()
-
-            try:
-                response = await self._fetcher.fetch(request, hop, url=request.url)
-            except FetchError as error:
-                contact.failed(error)
-                raise
-            contact.answered(response)
-            return response
+        refuse = partial(self._refuse_known, request)
+        return await self._passage.fetch(request, contact, refuse)
 
     async def _refuse_known(self, request: Request, target: str) -> None:
         """Raise `KnownPage` when the crawl has visited the page of a redirect, or will."""
@@ -106,44 +82,3 @@ class Door:
             except RetryLater as later:
                 request.attempts += 1
                 await asyncio.sleep(later.delay)
-
-
-def within(
-    slots: asyncio.Semaphore, fetch: Callable[Concatenate[Request, P], Awaitable[Response]]
-) -> Callable[Concatenate[Request, P], Awaitable[Response]]:
-    """Return `fetch` for those who do not come through the door: under the same semaphore."""
-
-    async def fetch_within(request: Request, /, *args: P.args, **keywords: P.kwargs) -> Response:
-        async with slots:
-            return await fetch(request, *args, **keywords)
-
-    return fetch_within
-
-
-class _Slot:
-    """One place under a semaphore, that can be given back and taken again in between."""
-
-    def __init__(self, semaphore: asyncio.Semaphore) -> None:
-        self._semaphore = semaphore
-        self._held = False
-
-    async def __aenter__(self) -> Self:
-        await self.take()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()
-
-    async def take(self) -> None:
-        await self._semaphore.acquire()
-        self._held = True
-
-    def give_back(self) -> None:
-        if self._held:
-            self._held = False
-            self._semaphore.release()

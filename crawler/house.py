@@ -8,9 +8,9 @@ from functools import partial
 from pydantic import BaseModel
 
 from crawler.committer import Committer
-from crawler.contact import Courtesy
+from crawler.contact import Contact, Courtesy
 from crawler.cookies import Cookies
-from crawler.door import Door, within
+from crawler.door import Door
 from crawler.errors import CrawlerError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
@@ -20,8 +20,11 @@ from crawler.logs import get_logger
 from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.parsing import OwnParser, Parser
+from crawler.passage import Passage
 from crawler.pool import Pool
 from crawler.progress import Progress
+from crawler.request import Request
+from crawler.response import Response
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
 from crawler.seeding import Seeder
@@ -73,8 +76,16 @@ class House:
         self._max_items = _total(settings.max_items, run.base_items)
         self._jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=settings.concurrency)
         self._discovery = Discovery(settings)
-        slots = asyncio.Semaphore(settings.concurrency)  # for whatever is fetched
-        ask = within(slots, throttle.watched(fetcher.fetch))
+        passage = Passage(fetcher, asyncio.Semaphore(settings.concurrency))
+
+        async def ask(
+            request: Request, /, *, first: int | None, max_redirects: int | None
+        ) -> Response:
+            with Contact(courtesy, of_rules=True) as contact:
+                return await passage.fetch(
+                    request, contact, first=first, max_redirects=max_redirects
+                )
+
         rulebook = Rulebook(ask, settings.agent, retries=settings.retries, backoff=settings.backoff)
         self._scheduler = Scheduler(
             store,
@@ -91,12 +102,11 @@ class House:
         )
         courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
         door = Door(
-            fetcher,
+            passage,
             courtesy,
             bound_middleware(spider),
             partial(store.stands, run),
             own=[timing, retry(settings)],
-            slots=slots,
         )
         spider._fetch = door.fetch_now
         self._parser: Parser = OwnParser(spider, self._discovery, settings)

@@ -10,7 +10,8 @@ from collections import OrderedDict
 
 from crawler.rulebook import Rulebook
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
-from storage.records import HostRecord
+from storage import Store
+from storage.records import HostRecord, Run, Want
 
 # Hosts without work that are kept in memory: the latest ones.
 _IDLE_HOSTS = 1000
@@ -20,12 +21,13 @@ _TRIES = 3
 
 
 class HostMemory:
-    """The gates and the robots.txt of the hosts of one run; `resumed` if it was begun before."""
+    """The gates and the robots.txt of the hosts of one run."""
 
-    def __init__(self, throttle: Throttle, rulebook: Rulebook, *, resumed: bool) -> None:
+    def __init__(self, store: Store, run: Run, throttle: Throttle, rulebook: Rulebook) -> None:
+        self._store = store
+        self._run = run
         self._throttle = throttle
         self._rulebook = rulebook
-        self._resumed = resumed
         self._idle: OrderedDict[str, None] = OrderedDict()
 
     def take_news(self) -> list[HostRecord]:
@@ -44,6 +46,12 @@ class HostMemory:
             for host, gate in gates.items()
         ]
 
+    async def recall(self, gate: HostGate) -> None:
+        """Take up what the store has of a host of which it was not asked for requests."""
+        want = Want(gate.host, 0, frozenset(), first=True)
+        (work,) = await self._store.ready(self._run, [want])
+        self.remember(gate, work.remembered, time.monotonic())
+
     def remember(self, gate: HostGate, record: HostRecord | None, now: float) -> None:
         """Take up what the store has of a host, once; `now` is monotonic."""
         if gate.remembered:
@@ -58,7 +66,7 @@ class HostMemory:
                 gate.cool_down(wait, now)
         if record is not None and record.resting:
             self._throttle.changed(gate)  # it is given another chance, and rests no more
-        if self._resumed and gate.delay:
+        if self._run.resumed and gate.delay:
             # The contact just before a crash may not have been written down.
             gate.cool_down(gate.delay, now)
 

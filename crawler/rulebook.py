@@ -106,6 +106,8 @@ class Rulebook:
     async def _ask(self, origin: str) -> Verdict:
         """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
         reason, retryable, unreachable, asked = "robots_unavailable", True, False, 0.0
+        before = self._verdicts.get(origin)
+        tried = before.tries if before is not None and before.again else 0
         try:
             # One byte more than counts, which tells where the last line of a larger one is cut.
             response = await self._fetch(
@@ -118,14 +120,16 @@ class Rulebook:
         except FetchError as error:
             if error.reason in _NO_FILE:
                 return Verdict(ALLOW_ALL, time.time() + MAX_AGE)
+            if error.after:  # it rests, and was not asked: that is no try
+                until = time.time() + error.after
+                return Verdict(None, until, error.reason, True, again=True, tries=tried)
             reason, retryable, unreachable = error.reason, error.retryable, error.unreachable
         else:
             rules = rules_for_status(response.status, response.body)
             if rules is not None:
                 return Verdict(rules, time.time() + MAX_AGE)
             asked = parse_retry_after(response.headers.get("Retry-After"), time.time()) or 0.0
-        before = self._verdicts.get(origin)
-        tries = 1 + (before.tries if before is not None and before.again else 0)
+        tries = 1 + tried
         if retryable and tries <= self._retries:
             wait = max(backoff_delay(tries, base=self._backoff), asked)
             return Verdict(None, time.time() + wait, reason, True, again=True, tries=tries)

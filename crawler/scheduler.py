@@ -53,7 +53,7 @@ class Scheduler:
         self._run = run
         self._queue = queue
         self._throttle = throttle
-        self.memory = HostMemory(throttle, rulebook, resumed=run.resumed)
+        self.memory = HostMemory(store, run, throttle, rulebook)
         self._rulebook = rulebook
         self._concurrency = concurrency
         self._max_pages = max_pages
@@ -63,6 +63,7 @@ class Scheduler:
         self._given_up: set[str] = set()  # hosts with work that nothing will be asked of
         self._rota = Rota()
         self._outstanding: set[int] = set()  # handed out, not yet committed
+        self._asking = 0  # how many robots.txt are being asked for
         self._hungry: dict[int, Lane] = {}  # lanes that want to be refilled, by identity
         self._settled: list[Visit] = []  # requests that need no fetch, for the committer
         self._wake = asyncio.Event()
@@ -142,12 +143,14 @@ class Scheduler:
 
         A page counts from the scheduler's hand until its commit: so a crash costs at most
         `concurrency` fetches, and a slow disk slows the fetching down. What is handed out
-        must not pass `max_pages` either.
+        must not pass `max_pages` either. With a robots.txt counting as well there is a worker
+        for each job at once, so that no slot of a host is held by one which nobody can take, for
+        all wait for that slot.
         """
         handed_out = len(self._outstanding)
         return (
             self._queue.full()
-            or handed_out >= self._concurrency
+            or handed_out + self._asking >= self._concurrency
             or (self._max_pages is not None and self._finished + handed_out >= self._max_pages)
         )
 
@@ -184,7 +187,7 @@ class Scheduler:
                 verdict = None
             if verdict is None:
                 lane.asking = True
-                lane.gate.enter()
+                self._asking += 1
                 self._queue.put_nowait(RobotsJob(origin, lane))
                 return
             if not self._rulebook.allows(verdict, row.url):
@@ -193,7 +196,7 @@ class Scheduler:
                 if verdict.unreachable:
                     self._throttle.unreachable(lane.gate)
                 if verdict.failed:  # a worker has its errback called
-                    self._queue.put_nowait(RefusedJob(row, reason))
+                    self._hand_out(RefusedJob(row, reason))
                     return
                 self._settled.append(
                     Visit(row.id, row.host, "skipped", reason, attempts=row.attempts)
@@ -201,9 +204,12 @@ class Scheduler:
                 return
         lane.buffer.popleft()
         lane.gate.enter()
-        self._outstanding.add(row.id)
-        self._quota.handed_out(row.host)
-        self._queue.put_nowait(FetchJob(row, lane.gate, now))
+        self._hand_out(FetchJob(row, lane.gate, now))
+
+    def _hand_out(self, job: FetchJob | RefusedJob) -> None:
+        self._outstanding.add(job.row.id)
+        self._quota.handed_out(job.row.host)
+        self._queue.put_nowait(job)
 
     def _arm(self, lane: Lane, now: float) -> None:
         """Have the rota look at the lane when it may go on."""
@@ -213,6 +219,17 @@ class Scheduler:
         self._rota.arm(lane, when)
 
     # ── what workers tell ───────────────────────────────────────────────────────────────
+
+    async def meet(self, host: str) -> HostGate:
+        """Return a host's gate, which knows what the store does, though it may have no lane.
+
+        Redirects and what spiders fetch themselves lead to such. Raises `storage.StoreError`.
+        """
+        while not (gate := self._throttle.gate(host)).remembered:
+            await self.memory.recall(gate)
+            if host not in self._lanes:
+                self.memory.is_idle(host)
+        return gate
 
     def begun(self, gate: HostGate) -> None:
         """Note that a contact is being made now."""
@@ -236,6 +253,7 @@ class Scheduler:
     def robots_learned(self, lane: Lane, delay: float) -> None:
         """Go on with a host whose robots.txt was asked for; `delay` is its Crawl-delay."""
         lane.asking = False
+        self._asking -= 1
         lane.gate.slow_down(delay)
         self.changed(lane.gate)
 

@@ -6,20 +6,14 @@ Times are monotonic seconds, so that a changed clock neither stalls nor floods a
 import asyncio
 import math
 import time
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Concatenate, ParamSpec
 
 from crawler.adaptive import Adaptive
 from crawler.breaker import Breaker
 from crawler.errors import FetchError
-from crawler.request import Request
 from crawler.response import Response
 from crawler.retrying import MAX_RETRY_AFTER, backoff_delay, parse_retry_after
 from crawler.settings import Settings
-from crawler.url import host_of
-
-P = ParamSpec("P")
 
 # How long a host may make us wait, whatever its Retry-After says (seconds).
 MAX_COOL_DOWN = MAX_RETRY_AFTER
@@ -127,9 +121,12 @@ class Throttle:
         return HostGate(host, limit, delay, headers, robots, timeout, breaker)
 
     def forget(self, host: str) -> bool:
-        """Forget a host, unless somebody is inside, or waits; return whether it is forgotten."""
+        """Forget a host, and return whether it is forgotten.
+
+        Not while somebody is inside, or waits; nor before what it has said is in the store.
+        """
         gate = self._gates.get(host)
-        if gate is not None and (gate.in_flight or gate.waiting):
+        if gate is not None and (gate.in_flight or gate.waiting or host in self._news):
             return False
         self._gates.pop(host, None)
         return True
@@ -182,25 +179,6 @@ class Throttle:
         """Note that no connection with the host could be had."""
         if gate.breaker.failed(time.monotonic()):
             self.changed(gate)
-
-    def watched(
-        self, fetch: Callable[Concatenate[Request, P], Awaitable[Response]]
-    ) -> Callable[Concatenate[Request, P], Awaitable[Response]]:
-        """Return `fetch`, with what comes of it noted: for those who hold the host's slot."""
-
-        async def fetch_and_tell(
-            request: Request, /, *args: P.args, **keywords: P.kwargs
-        ) -> Response:
-            gate, began = self.gate(host_of(request.url)), time.monotonic()
-            try:
-                response = await fetch(request, *args, **keywords)
-            except FetchError as error:
-                self.failed(gate, error, time.monotonic() - began)
-                raise
-            self.answered(gate, time.monotonic() - began, response)
-            return response
-
-        return fetch_and_tell
 
     def changed(self, gate: HostGate) -> None:
         """Note that what is known of the host is worth keeping."""

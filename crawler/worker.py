@@ -76,13 +76,11 @@ class Worker:
     async def _ask_robots(self, job: RobotsJob) -> None:
         gate, delay = job.lane.gate, 0.0
         try:
-            self._house.scheduler.begun(gate)
             verdict: Verdict = await self._house.rulebook.learn(job.origin)
             delay = self._house.rulebook.delay(verdict)
             if verdict.again:
                 gate.cool_down(verdict.until - time.time(), time.monotonic())
         finally:
-            self._house.scheduler.left(gate)
             self._house.scheduler.robots_learned(job.lane, delay)
 
     async def _refuse(self, job: RefusedJob) -> Visit:

@@ -72,9 +72,11 @@ class Crawl:
         self.committed: list[Visit] = []
 
         async def fetch(request: Request, **limits: Any) -> Response:
-            self.robots_asked.append(request.url)
             assert robots is not None
-            return await robots(request)
+            with Contact(self.house, of_rules=True) as contact:
+                await contact.begin(request.url)
+                self.robots_asked.append(request.url)
+                return await robots(request)
 
         self.rulebook = Rulebook(fetch, "crawler", retries=2, backoff=0.0)
         self.scheduler = Scheduler(
@@ -124,10 +126,7 @@ class Crawl:
                 await self.committer.queue.put(await self._visit(job))
 
     async def _ask_robots(self, job: RobotsJob) -> None:
-        url = f"{job.origin}/robots.txt"
-        with Contact(self.house, job.lane.gate, url) as contact:
-            await contact.begin(url)
-            verdict = await self.rulebook.learn(job.origin)
+        verdict = await self.rulebook.learn(job.origin)
         self.scheduler.robots_learned(job.lane, self.rulebook.delay(verdict))
 
     async def _visit(self, job: FetchJob) -> Visit:

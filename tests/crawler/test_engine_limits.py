@@ -82,6 +82,13 @@ async def test_max_pages_counts_failed_pages_but_no_skipped_ones(crawl):
         assert sum(site.hits.values()) == 4
 
 
+async def test_max_pages_counts_pages_that_fail_for_want_of_a_robots_txt(crawl):
+    """As they do when the run is taken up again."""
+    async with serve({"/robots.txt": (500, {}, "")}) as site:
+        result = await crawl(links(*(f"{site.url}{n}" for n in range(5))), max_pages=3, retries=0)
+    assert (result.finish, result.failed, result.queued) == ("limit", 3, 2)
+
+
 async def test_a_crawl_that_a_limit_just_fits_is_finished(crawl):
     async with serve(tree(4)) as site:
         result = await crawl(links(site.url), max_pages=4)

@@ -12,7 +12,8 @@ from crawler.response import Response
 from crawler.rulebook import Rulebook
 from crawler.settings import Settings
 from crawler.throttle import Throttle
-from storage.records import HostRecord
+from storage import open_store
+from storage.records import HostRecord, Run
 
 
 async def nothing_forbidden(request: Request, **limits: Any) -> Response:
@@ -25,7 +26,9 @@ class Hosts:
     def __init__(self, *, resumed: bool = False, **settings: float) -> None:
         self.throttle = Throttle(Settings(**settings))
         self.rulebook = Rulebook(nothing_forbidden, "crawler", retries=0, backoff=0.0)
-        self.memory = HostMemory(self.throttle, self.rulebook, resumed=resumed)
+        run = Run(1, "test", {}, resumed=resumed, seeded=True)
+        never_asked = open_store("nowhere.db")
+        self.memory = HostMemory(never_asked, run, self.throttle, self.rulebook)
 
     def crawl(self, *hosts: str) -> None:
         """Have work for each of them, and be done with it."""
@@ -103,6 +106,17 @@ def test_a_rest_is_written_down_and_taken_back(hosts: Hosts) -> None:
     assert hosts.memory.take_news() == [HostRecord("a", None, None, 2)]
     hosts.throttle.answered(gate, 0.1)
     assert hosts.memory.take_news() == [HostRecord("a", None, None, 0)]
+
+
+def test_what_a_host_has_said_is_not_forgotten_before_it_is_written_down(hosts: Hosts) -> None:
+    gate = hosts.throttle.gate("a")
+    gate.cool_down(100.0, time.monotonic())
+    hosts.throttle.changed(gate)
+    hosts.crawl("a", "b", "c", "d")
+    assert hosts.throttle.gate("a") is gate
+    assert [record.host for record in hosts.memory.take_news()] == ["a"]
+    hosts.crawl("e", "f", "g", "h")
+    assert hosts.throttle.gate("a") is not gate
 
 
 def test_a_host_that_rested_in_an_earlier_process_is_given_another_chance() -> None:

@@ -155,6 +155,17 @@ async def test_each_try_waits_longer_until_the_tries_are_used_up() -> None:
     assert len(host.asked) == 3  # it is left alone now
 
 
+async def test_to_find_that_the_host_rests_is_no_try() -> None:
+    rests = FetchError("host_resting", retryable=True, after=100.0)
+    host = Host(rests, rests, CLOSED)
+    book = host.book(retries=0)
+    for _ in range(2):
+        verdict = await book.learn(ORIGIN)
+        assert (verdict.again, verdict.tries, verdict.reason) == (True, 0, "host_resting")
+        assert 99 < verdict.until - time.time() <= 100
+    assert (await book.learn(ORIGIN)).rules is not None
+
+
 async def test_a_host_that_recovers_is_believed() -> None:
     book = Host(500, CLOSED).book()
     assert (await book.learn(ORIGIN)).again

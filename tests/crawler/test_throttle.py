@@ -343,28 +343,6 @@ def test_a_host_that_is_given_up_is_closed_for_good() -> None:
     assert door.opens_at(1e9) == math.inf
 
 
-# ── a fetch whose outcome is noted ──────────────────────────────────────────────────────────
-
-
-async def test_a_watched_fetch_tells_the_gate_of_its_host() -> None:
-    throttle = Throttle(Settings(breaker=1, backoff=10.0))
-    outcomes: list[Response | Exception] = [answer(503), NO_CONNECTION[0]]
-
-    async def fetch(request: Request, word: str) -> Response:
-        assert word == "kept"
-        outcome = outcomes.pop(0)
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
-
-    watched = throttle.watched(fetch)
-    assert (await watched(Request("http://a/robots.txt"), "kept")).status == 503
-    assert rest_of(throttle) > 4.0
-    with pytest.raises(FetchError):
-        await watched(Request("http://a/robots.txt"), word="kept")
-    assert throttle.gate("a").breaker.open
-
-
 # ── forgetting ──────────────────────────────────────────────────────────────────────────────
 
 

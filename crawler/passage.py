@@ -1,0 +1,94 @@
+"""From permission to an answer: a contact, a place under the semaphore, and then the fetcher."""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from types import TracebackType
+from typing import Self
+
+from crawler.contact import Contact
+from crawler.errors import FetchError
+from crawler.fetcher import Fetcher
+from crawler.request import Request
+from crawler.response import Response
+
+
+class Passage:
+    """The only way to the fetcher in a crawl, for pages and for robots.txt alike.
+
+    The semaphore `slots` bounds the fetches in flight.
+    """
+
+    def __init__(self, fetcher: Fetcher, slots: asyncio.Semaphore) -> None:
+        self._fetcher = fetcher
+        self._slots = slots
+
+    async def fetch(
+        self,
+        request: Request,
+        contact: Contact,
+        refuse: Callable[[str], Awaitable[None]] | None = None,
+        *,
+        first: int | None = None,
+        max_redirects: int | None = None,
+    ) -> Response:
+        """Return the response, once the host may be asked; its url is canonical.
+
+        `refuse` is asked about each redirect's target, and may raise. The rest is as in
+        `Fetcher.fetch`, and whatever `Contact` raises. When the fetch has ended, the host is free.
+        """
+        arrived = time.perf_counter()
+        await contact.begin(request.url)
+        try:
+            async with _Slot(self._slots) as slot:
+                phases = request.phases
+                phases.queue = (phases.queue or 0.0) + time.perf_counter() - arrived
+
+                async def hop(url: str, target: str) -> None:
+                    contact.answered(None)
+                    slot.give_back()  # nobody waits for a host while holding what others wait for
+                    if refuse is not None:
+                        await refuse(target)
+                    await contact.hop(url, target)
+                    await slot.take()
+
+                try:
+                    response = await self._fetcher.fetch(
+                        request, hop, url=request.url, first=first, max_redirects=max_redirects
+                    )
+                except FetchError as error:
+                    contact.failed(error)
+                    raise
+                contact.answered(response)
+                return response
+        finally:
+            contact.leave()
+
+
+class _Slot:
+    """One place under a semaphore, that can be given back and taken again in between."""
+
+    def __init__(self, semaphore: asyncio.Semaphore) -> None:
+        self._semaphore = semaphore
+        self._held = False
+
+    async def __aenter__(self) -> Self:
+        await self.take()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_back()
+
+    async def take(self) -> None:
+        await self._semaphore.acquire()
+        self._held = True
+
+    def give_back(self) -> None:
+        if self._held:
+            self._held = False
+            self._semaphore.release()
