@@ -2,17 +2,16 @@
 
 import asyncio
 import inspect
-import sys
 import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
-from importlib import import_module
 from inspect import CO_ITERABLE_COROUTINE
 from types import GeneratorType
 from typing import Any, Protocol
 
 from pydantic import BaseModel, ValidationError
 
+from crawler.ending import end
 from crawler.links import Followed
 from crawler.request import Request
 from crawler.spider import Spider
@@ -195,43 +194,14 @@ async def _bounded(work: Awaitable[None], timeout: float) -> None:
     try:
         done, _ = await asyncio.wait({task}, timeout=timeout)
     except asyncio.CancelledError:
-        await _end(task)
+        await end([task], within=_LAST_WORDS)
         raise
     if not done:
-        await _end(task)
+        await end([task], within=_LAST_WORDS)
         raise CallbackError("callback_timeout", f"not done after {timeout:g} s")
     if task.cancelled():
         raise CallbackError("spider_error", "the callback cancelled itself")
     task.result()
-
-
-async def _end(task: asyncio.Task[None]) -> None:
-    """Cancel the task; one that goes on all the same is nobody's concern any more."""
-    task.add_done_callback(_never_mind)
-    task.cancel()
-    try:
-        await asyncio.wait({task}, timeout=_LAST_WORDS)
-    finally:
-        if not task.done():
-            _leave_behind(task)
-
-
-def _leave_behind(task: asyncio.Task[None]) -> None:
-    """Let the process end without the task.
-
-    asyncio.run would wait for it, for ever. And to collect a coroutine is to close it: one that
-    ignores that as well, in a loop, would hang the interpreter as it ends. So it never is.
-    """
-    asyncio._unregister_task(task)
-    if sys.implementation.name == "cpython":
-        ctypes = import_module("ctypes")  # loaded for this alone
-        ctypes.pythonapi.Py_IncRef(ctypes.py_object(task))
-
-
-def _never_mind(task: asyncio.Task[None]) -> None:
-    """Look at how a task ended, or asyncio logs that nobody did."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def _without_exit(work: Awaitable[None]) -> None:

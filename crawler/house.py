@@ -1,7 +1,7 @@
 """The house: the coroutines of one run, and the only place that knows all of them."""
 
 import asyncio
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -11,7 +11,6 @@ from crawler.committer import Committer
 from crawler.contact import Contact, Courtesy
 from crawler.cookies import Cookies
 from crawler.door import Door
-from crawler.errors import CrawlerError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
 from crawler.lanes import Job
@@ -30,6 +29,7 @@ from crawler.scheduler import Scheduler
 from crawler.seeding import Seeder
 from crawler.settings import Settings
 from crawler.spider import Spider, bound_middleware
+from crawler.staff import Staff
 from crawler.throttle import Throttle
 from crawler.worker import Worker
 from storage import Store
@@ -133,16 +133,15 @@ class House:
         self._look_at_limits()  # a resumed run may have reached one
         visits = self._committer.queue
         totals = self._progress.totals
-        async with self._parser, asyncio.TaskGroup() as group:
+        async with self._parser, Staff() as staff, asyncio.TaskGroup() as group:
             committer = group.create_task(self._committer.run(), name="committer")
             workers = [
-                group.create_task(self._worker.work(self._jobs, visits), name=f"worker-{number}")
+                staff.hire(self._worker.work(self._jobs, visits), name=f"worker-{number}")
                 for number in range(self._settings.concurrency)
             ]
-            seeder = group.create_task(self._seeder.seed(), name="seeder")
+            seeder = staff.hire(self._seeder.seed(), name="seeder")
+            roll_call = group.create_task(staff.watch(), name="roll call")
             helpers = [
-                seeder,
-                group.create_task(_miss((*workers, seeder)), name="roll call"),
                 group.create_task(self._watch_for_stop(), name="stop"),
                 group.create_task(self._throttle.measure_lag(), name="lag"),
             ]
@@ -151,7 +150,9 @@ class House:
                 self._stop.ask("limit")  # hosts that were given up are left with their requests
             for helper in helpers:
                 helper.cancel()
-            await self._dismiss(workers)
+            await staff.dismiss([seeder])
+            await self._dismiss(workers, staff)
+            roll_call.cancel()
             await visits.put(None)
             await committer
 
@@ -169,7 +170,7 @@ class House:
             self._stop.ask("limit")
         self._scheduler.stop()
 
-    async def _dismiss(self, workers: "list[asyncio.Task[None]]") -> None:
+    async def _dismiss(self, workers: "list[asyncio.Task[None]]", staff: Staff) -> None:
         """Send the workers home; when stopped, what is in flight gets `grace` seconds."""
         stopped = self._stop.asked.is_set()
         if stopped:
@@ -179,10 +180,7 @@ class House:
             sender = group.create_task(self._send_home(len(workers)))
             _, late = await asyncio.wait(workers, timeout=self._settings.grace if stopped else None)
             sender.cancel()
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
+            await staff.dismiss(late)
 
     async def _send_home(self, workers: int) -> None:
         for _ in range(workers):
@@ -205,23 +203,6 @@ class House:
             self._max_items is not None and items >= self._max_items
         ):
             self._stop.ask("limit")
-
-
-async def _miss(tasks: "Iterable[asyncio.Task[None]]") -> None:
-    """Fail as soon as one of the tasks that run the user's code has been cancelled by that code.
-
-    A task group takes this for a task that has come to its end; but a worker that has gone without
-    a word leaves its page undone, and the run would wait for it for ever.
-    """
-    left = set(tasks)
-    while left:
-        gone, left = await asyncio.wait(left, return_when=asyncio.FIRST_COMPLETED)
-        for task in gone:
-            if task.cancelled():
-                raise CrawlerError(
-                    f"{task.get_name()} was cancelled from within: a middleware, a callback or "
-                    "start() cancels the task that it runs in"
-                )
 
 
 def _total(limit: int | None, base: int) -> int | None:

@@ -17,6 +17,7 @@ from crawler.address import address_of
 from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.channel import Message, packed
 from crawler.children import Child, ChildLost
+from crawler.ending import end
 from crawler.errors import CrawlerError
 from crawler.links import Discovery
 from crawler.logs import get_logger
@@ -49,6 +50,8 @@ _STARTS = 5
 _PAUSE = 0.1
 # What children get to end when they are told to (seconds).
 _TO_LEAVE = 5.0
+# What a middleware gets that a callback's own fetch goes through (seconds).
+_LAST_WORDS = 1.0
 
 
 class _Crew:
@@ -118,11 +121,10 @@ class Pool:
             if kind is None:
                 await self._dismiss()
         finally:
-            fetches = list(self._fetches.values())
-            for task in (*self._tasks, *fetches):
+            for task in self._tasks:
                 task.cancel()
             TRIAL.end()  # a middleware may have parsed something
-            await asyncio.gather(*fetches, return_exceptions=True)
+            await end(list(self._fetches.values()), within=_LAST_WORDS)
             await self._keepers.__aexit__(kind, error, trace)
 
     async def _dismiss(self) -> None:

@@ -3,13 +3,14 @@
 import asyncio
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from crawler import Response, Spider
+from crawler import Request, Response, Spider
+from crawler.middleware import Handler
 from crawler.watchdog import Watchdog
 from tests.crawler.bad_page import (
     BAD,
@@ -144,6 +145,61 @@ def test_a_program_ends_though_a_callback_does_not(tmp_path: Path) -> None:
 
     summary = asyncio.run(run(tmp_path / "crawl.db", Stubborn, callback_timeout=0.1))
     assert (summary.finish, summary.failed) == ("finished", 1)
+
+
+async def linger(reached: asyncio.Event) -> None:
+    """Go on whatever is done about it, until the loop is closed."""
+    reached.set()
+    while True:
+        try:
+            await asyncio.sleep(0.01)
+        except asyncio.CancelledError:
+            continue
+
+
+def lingers_in(place: str, reached: asyncio.Event) -> type[Spider]:
+    class Lingering(Good):
+        async def start(self) -> AsyncIterator[Request]:
+            yield Request(self.url)
+            if place == "start":
+                await linger(reached)
+
+        async def hold(self, request: Request, call_next: Handler) -> Response:
+            if place == "middleware" and request.url.endswith(BAD):
+                await linger(reached)
+            return await call_next(request)
+
+        middleware = ("hold",)
+
+    return Lingering
+
+
+@pytest.mark.parametrize("end", ["stop", "cancel"])
+@pytest.mark.parametrize("place", ["start", "middleware"])
+def test_a_program_ends_though_other_code_than_a_callback_does_not(
+    place: str, end: str, db: Path, rows: Rows
+) -> None:
+    async def program() -> None:
+        reached = asyncio.Event()
+        async with crawl_of(db, lingers_in(place, reached), grace=0.1) as crawl:
+            task = asyncio.create_task(crawl.run())
+            await reached.wait()
+            if end == "stop":
+                crawl.stop()
+                assert (await task).finish == "stopped"
+            else:
+                task.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await task
+
+    async def in_time() -> None:
+        async with asyncio.timeout(20):
+            await program()
+
+    asyncio.run(in_time())
+    assert rows("SELECT finish FROM crawl_run") == ["stopped"]
+    if place == "middleware":
+        assert states(rows)[BAD] == ("queued", None)
 
 
 # ── too much, too long ──────────────────────────────────────────────────────────────────────
