@@ -2,7 +2,8 @@
 
 Each round has a site of its own, in a process of its own. A crawl of it runs in a forked child
 (so that a start costs milliseconds), which is killed with SIGKILL at a random moment or at a
-failpoint; then another child goes on with the same file, until one of them finishes.
+failpoint; then another child goes on with the same file, until one of them finishes. In some rounds
+each may take a part of the pages only, and ends at that limit, if it is not killed before.
 
 With `processes`, a crawl has child processes of its own. Some of them are killed meanwhile, which
 the crawl survives; and when the crawl is killed, none of them may be left.
@@ -38,8 +39,12 @@ WAYS = ("random",) * len(FAILPOINTS) + FAILPOINTS
 _KILLS_A_ROUND = 12
 # Every so many rounds, one with a delay between contacts: fewer pages, as it takes longer.
 _POLITE_EVERY, _POLITE_PAGES, _DELAY = 5, 20, 0.1
+# And one in which every command may take no more than a part of the pages.
+_LIMITED_EVERY, _PARTS = 3, 4
 # Random moments are spread over so many seconds; children take a while to arrive.
 _SPAN, _SPAN_WITH_CHILDREN = 0.3, 1.0
+# How the process of a crawl ends that came to an end of some kind.
+_STATUS = {"finished": 0, "limit": 3}
 # And children are killed so often during one crawl, at random moments, but at most.
 _CHILD_KILLS = 2
 
@@ -53,6 +58,15 @@ class Round:
     kills: Counter[str]  # how it was killed -> how often
     verdict: Verdict
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """What the commands of a round have in common."""
+
+    processes: int = 1
+    delay: float = 0.0  # seconds between contacts
+    max_pages: int | None = None  # of each command
 
 
 def prove(
@@ -78,7 +92,12 @@ def prove(
         polite = number % _POLITE_EVERY == 0
         spec = SiteSpec(seed=seed + number, pages=min(pages, _POLITE_PAGES) if polite else pages)
         most = min(_KILLS_A_ROUND, kills - killed)
-        done = _round(number, spec, most, processes, store, ways, polite=polite)
+        terms = Terms(
+            processes,
+            delay=_DELAY if polite else 0.0,
+            max_pages=None if number % _LIMITED_EVERY else max(1, pages // _PARTS),
+        )
+        done = _round(number, spec, most, terms, store, ways)
         killed += done.kills.total()
         rounds.append(done)
         if report is not None:
@@ -90,19 +109,16 @@ def _round(
     number: int,
     spec: SiteSpec,
     kills: int,
-    processes: int,
+    terms: Terms,
     store: type[SqliteStore],
     ways: Sequence[str],
-    *,
-    polite: bool,
 ) -> Round:
     dice = random.Random(spec.seed)  # noqa: S311
-    delay = _DELAY if polite else 0.0
     started = time.monotonic()
     died: Counter[str] = Counter()
     with TemporaryDirectory(prefix="crawler-selftest-") as folder, _served(spec) as site:
         database = Path(folder) / "victim.db"
-        span = _SPAN if processes == 1 else _SPAN_WITH_CHILDREN
+        span = _SPAN if terms.processes == 1 else _SPAN_WITH_CHILDREN
         finished = False
         while not finished:
             plan = dice.choice(ways) if died.total() < kills else "none"
@@ -110,15 +126,15 @@ def _round(
             failpoint = Failpoint(plan, dice.randint(1, dice.choice((3, 8, 24))))
             moment = dice.random() * span if plan == "random" else None
             of_children = None
-            if processes > 1:
+            if terms.processes > 1:
                 of_children = [dice.random() * span for _ in range(dice.randint(0, _CHILD_KILLS))]
-            crawl = _begin(site.url, database, processes, killing(store, failpoint), delay)
+            crawl = _begin(site.url, database, terms, killing(store, failpoint))
             kill = Killing(crawl, moment, of_children)
-            alive = _has_ended(kill.await_exit(), site.url)
+            alive = _has_ended(kill.await_exit(), site.url, terms)
             if kill.children_killed:
                 died["child"] += kill.children_killed
-            # Killed after the very last commit, the crawl is over all the same.
-            finished = alive or _is_finished(database)
+            # A limit may have ended it; and killed after the very last commit, it is over as well.
+            finished = _is_finished(database)
             if not alive:
                 died[plan] += 1
         hits, arrivals = site.counts()
@@ -129,7 +145,7 @@ def _round(
             arrivals,
             kills=died.total(),
             concurrency=CONCURRENCY,
-            delay=delay,
+            delay=terms.delay,
         )
     return Round(number, spec.seed, died, verdict, time.monotonic() - started)
 
@@ -151,26 +167,26 @@ def _is_finished(database: Path) -> bool:
 def _begin(
     url: str,
     database: Path,
-    processes: int,
+    terms: Terms,
     store: Callable[[Path], SqliteStore],
-    delay: float,
 ) -> int:
     """Return the number of a process that crawls."""
     sys.stdout.flush()
     child = os.fork()
     if child == 0:
-        _be_the_child(url, database, processes, store, delay)
+        _be_the_child(url, database, terms, store)
     return child
 
 
-def _has_ended(status: int, url: str) -> bool:
-    """Return whether a crawl came to its end; False when it was killed.
+def _has_ended(status: int, url: str, terms: Terms) -> bool:
+    """Return whether a crawl came to its end, or its limit; False when it was killed.
 
     Raises `RuntimeError` when it failed.
     """
     if os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL:
         return False
-    if status:
+    limited = terms.max_pages is not None and os.waitstatus_to_exitcode(status) == _STATUS["limit"]
+    if status and not limited:
         raise RuntimeError(f"the crawl of {url} failed (wait status {status})")
     return True
 
@@ -178,9 +194,8 @@ def _has_ended(status: int, url: str) -> bool:
 def _be_the_child(
     url: str,
     database: Path,
-    processes: int,
+    terms: Terms,
     store: Callable[[Path], SqliteStore],
-    delay: float,
 ) -> None:
     code = 1
     try:
@@ -191,15 +206,16 @@ def _be_the_child(
             overrides={
                 "backoff": 0.01,
                 "retries": 20,
-                "delay": delay,
+                "delay": terms.delay,
+                "max_pages": terms.max_pages,
                 "concurrency": CONCURRENCY,
                 "concurrency_per_host": CONCURRENCY,
-                "processes": processes,
+                "processes": terms.processes,
             },
             store=store,
         )
         summary = asyncio.run(crawl.run())
-        code = 0 if summary.finish == "finished" else 3
+        code = _STATUS.get(summary.finish, 1)
     finally:
         os._exit(code)  # never back into the parent's code
 

@@ -26,7 +26,11 @@ FAILPOINTS = (
     "before_commit",
     "after_commit",
     "during_checkpoint",
+    "before_the_end",
 )
+
+
+_LAST_WORD = "UPDATE crawl_run SET finish = '"  # as SQLite tells it, with its value
 
 
 class Found(Item):
@@ -73,7 +77,7 @@ class Failpoint:
         """Count a point that is being passed."""
         if name == self.name:
             self.passed += 1
-            if self.passed == self.nth:
+            if self.passed == self.nth or name == "before_the_end":  # there is one
                 self.act()
 
     def trace(self, statement: str) -> None:
@@ -87,6 +91,8 @@ class Failpoint:
             self.reach("before_begin")
         elif statement.startswith("COMMIT"):
             self.reach("before_commit")
+        elif statement.startswith(_LAST_WORD):
+            self.reach("before_the_end")
         elif statement.startswith("CREATE"):
             self.reach("during_schema")
 

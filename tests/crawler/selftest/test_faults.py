@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 
 from crawler.engine import Crawl
-from crawler.selftest.proof import _begin, _has_ended, _is_finished, _served
+from crawler.selftest.proof import Terms, _begin, _has_ended, _is_finished, _served
 from crawler.selftest.server import Reply, Request
 from crawler.selftest.site import SiteServer
 from crawler.selftest.spec import Kind, SiteSpec
@@ -217,8 +217,9 @@ class NthStatement(Failpoint):
 
 def crawled(url: str, database: Path, store: Callable[[Path], SqliteStore]) -> bool:
     """Whether a crawl, in a process of its own, came to its end."""
-    _, status = os.waitpid(_begin(url, database, 1, store, 0.0), 0)
-    return _has_ended(status, url)
+    terms = Terms()
+    _, status = os.waitpid(_begin(url, database, terms, store), 0)
+    return _has_ended(status, url, terms)
 
 
 def killed_and_resumed(nth: int) -> tuple[Verdict, bool]:
