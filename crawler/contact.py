@@ -129,8 +129,10 @@ class Contact:
     async def _enter(self, gate: HostGate) -> None:
         """Wait for a slot of the host; those who wait here go before the frontier's.
 
-        Raises `FetchError` when that would take too long: who waits here holds a worker.
+        Raises `FetchError` or `RetryLater` when that would take too long: who waits here holds a
+        worker.
         """
+        _refuse_crowd(gate, time.monotonic())
         gate.waiting += 1
         freed = gate.freed = gate.freed or asyncio.Event()
         try:
@@ -179,6 +181,18 @@ class Contact:
         """Note that no whole answer came."""
         if self._gate is not None:
             self._house.throttle.failed(self._gate, error, time.monotonic() - self._since)
+
+
+def _refuse_crowd(gate: HostGate, now: float) -> None:
+    """Raise `RetryLater` when those who wait already will take the host for too long.
+
+    Else a slow host that many redirects lead to would have every worker wait for it.
+    """
+    for_each = max(gate.delay, (gate.latency or 0.0) / gate.limit)
+    crowd = gate.waiting * for_each
+    if crowd > _PATIENCE:
+        rest = max(gate.next_at - now, 0.0)
+        raise RetryLater(rest + crowd, "host_busy", counts=False)
 
 
 def _refuse_rest(gate: HostGate, now: float) -> None:

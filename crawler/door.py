@@ -80,5 +80,5 @@ class Door:
             try:
                 return await self.fetch(request)
             except RetryLater as later:
-                request.attempts += 1
+                request.attempts += later.counts
                 await asyncio.sleep(later.delay)

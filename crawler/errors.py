@@ -87,14 +87,18 @@ class ParseBudgetError(CrawlerError):
 class RetryLater(CrawlerError):
     """Put the request back into the frontier and take it up again after `delay` seconds.
 
-    Raised by the retry middleware, so that nobody sleeps while holding a worker.
+    Raised by the retry middleware, so that nobody sleeps while holding a worker. It counts as a
+    try unless `counts` is False.
     """
 
-    def __init__(self, delay: float, reason: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, delay: float, reason: str, *, status: int | None = None, counts: bool = True
+    ) -> None:
         super().__init__(f"again in {delay:.3g} s: {reason}")
         self.delay = delay
         self.reason = reason
         self.status = status
+        self.counts = counts
 
 
 class DropRequest(CrawlerError):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from typing import Protocol
 
-from crawler.errors import DropRequest, FetchError
+from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.request import Request
 from crawler.response import Response
 from crawler.retrying import backoff_delay, parse_retry_after
@@ -117,10 +117,13 @@ class Rulebook:
             )
         except DropRequest as error:
             return Verdict(None, time.time() + _REST, error.reason)
+        except RetryLater as later:  # it was not asked: that is no try
+            until = time.time() + later.delay
+            return Verdict(None, until, later.reason, True, again=True, tries=tried)
         except FetchError as error:
             if error.reason in _NO_FILE:
                 return Verdict(ALLOW_ALL, time.time() + MAX_AGE)
-            if error.after:  # it rests, and was not asked: that is no try
+            if error.after:  # it rests, and was not asked either
                 until = time.time() + error.after
                 return Verdict(None, until, error.reason, True, again=True, tries=tried)
             reason, retryable, unreachable = error.reason, error.retryable, error.unreachable

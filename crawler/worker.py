@@ -136,6 +136,7 @@ class Worker:
         except RetryLater as later:
             visit.state, visit.reason, visit.status = "queued", later.reason, later.status
             visit.not_before = steady_time() + later.delay
+            visit.attempts -= not later.counts
             return None
         except DropRequest as drop:
             visit.state, visit.reason = "skipped", drop.reason

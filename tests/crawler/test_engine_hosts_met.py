@@ -79,6 +79,30 @@ async def test_a_host_that_was_forgotten_is_asked_as_slowly_as_before(crawl, mon
     assert all(later - earlier > 0.45 for earlier, later in pairwise(moments))
 
 
+async def test_a_slow_host_that_many_redirects_lead_to_does_not_hold_up_the_others(db, rows):
+    async with serve({}) as slow, serve({}) as moved, serve({}) as other:
+        for number in range(40):
+            slow.pages[f"/{number}"] = other.pages[f"/{number}"] = ""
+            moved.pages[f"/{number}"] = to(f"{slow.url}{number}")
+        urls = [f"{site.url}{number}" for number in range(40) for site in (moved, other)]
+        overrides = {
+            "allow_private": ["*"],
+            "robots": False,
+            "concurrency": 8,
+            "grace": 0.01,
+            "host": [{"match": f"127.0.0.1:{slow.port}", "delay": 4}],
+        }
+        running = Crawl(links(*urls, allowed_domains=["*"]), db=db, overrides=overrides)
+        crawling = asyncio.ensure_future(running.run())
+        await until(lambda: sum(other.hits.values()) == 40)
+        await until(lambda: "host_busy" in rows("SELECT reason FROM crawl_request"))
+        running.stop()
+        await crawling
+        assert len(slow.arrivals) < 5
+    waits = "SELECT attempts, state FROM crawl_request WHERE reason = 'host_busy'"
+    assert set(rows(waits)) == {(0, "queued")}
+
+
 # ── a robots.txt that is elsewhere ──────────────────────────────────────────────────────────
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from crawler.errors import DropRequest, FetchError
+from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.request import Request
 from crawler.response import Response
 from crawler.robots import MAX_AGE
@@ -157,11 +157,11 @@ async def test_each_try_waits_longer_until_the_tries_are_used_up() -> None:
 
 async def test_to_find_that_the_host_rests_is_no_try() -> None:
     rests = FetchError("host_resting", retryable=True, after=100.0)
-    host = Host(rests, rests, CLOSED)
+    host = Host(rests, RetryLater(100.0, "host_busy", counts=False), CLOSED)
     book = host.book(retries=0)
-    for _ in range(2):
+    for reason in ("host_resting", "host_busy"):
         verdict = await book.learn(ORIGIN)
-        assert (verdict.again, verdict.tries, verdict.reason) == (True, 0, "host_resting")
+        assert (verdict.again, verdict.tries, verdict.reason) == (True, 0, reason)
         assert 99 < verdict.until - time.time() <= 100
     assert (await book.learn(ORIGIN)).rules is not None
 
