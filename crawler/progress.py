@@ -58,7 +58,7 @@ class Progress:
         """Count requests that were found."""
         self.totals.queued += committed.added
         self.totals.done += committed.aliases
-        self.totals.skipped += committed.skipped
+        self.totals.skipped += committed.skipped - committed.lifted
         self.discovered += committed.added
 
     @property

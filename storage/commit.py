@@ -193,7 +193,7 @@ def _without_duplicates(visits: Sequence[Visit]) -> list[Visit]:
 def _apply(
     connection: sqlite3.Connection, tables: ItemTables, run: Run, visit: Visit, committed: Committed
 ) -> None:
-    before = (committed.added, committed.skipped, committed.aliases)
+    before = (committed.added, committed.lifted, committed.skipped, committed.aliases)
     connection.execute("SAVEPOINT visit")
     try:
         if visit.alias is not None:
@@ -214,7 +214,7 @@ def _apply(
     except _VALUE_ERRORS as error:
         connection.execute("ROLLBACK TO visit")
         tables.forget()
-        committed.added, committed.skipped, committed.aliases = before
+        committed.added, committed.lifted, committed.skipped, committed.aliases = before
         committed.refused[visit.id] = f"{type(error).__name__}: {error}"
         _refuse(connection, visit, committed.refused[visit.id])
     connection.execute("RELEASE visit")

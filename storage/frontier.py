@@ -40,6 +40,10 @@ _QUEUED = f"""ON CONFLICT (run, fingerprint) DO UPDATE SET
     payload = excluded.payload, priority = excluded.priority
 WHERE crawl_request.state = 'skipped' AND crawl_request.reason IN {_LIFTED}"""
 
+# What `discover` has to know first. On most sites there are no aliases, and no link needs a look.
+_BEFORE = """SELECT EXISTS (SELECT 1 FROM crawl_alias WHERE run = ?),
+    (SELECT coalesce(max(id), 0) FROM crawl_request), last_insert_rowid()"""
+
 
 def seed(
     connection: sqlite3.Connection,
@@ -75,7 +79,8 @@ def discover(
 ) -> None:
     """Add requests that are new, each with the id of the one that found it, in that order."""
     pages = _pages(found)
-    visited = _aliases(connection, run, pages)
+    has_aliases, *before = connection.execute(_BEFORE, (run,)).fetchone()
+    visited = _aliases(connection, run, pages) if has_aliases else set()
     queued, skipped, aliases = [], [], []
     for fingerprint, (parent, request) in pages.items():
         if fingerprint in visited:
@@ -84,13 +89,27 @@ def discover(
             queued.append((run, parent, *request))
         else:
             skipped.append((run, parent, *request))
-    if added := bulk.insert(connection, _INSERT, queued, _QUEUED):
+    added, last = bulk.upsert(connection, _INSERT, queued, _QUEUED)
+    if added:
         committed.added += added
+        committed.lifted += added - _new(connection, last, *before)
         for row in queued:
             host, priority = row[4], row[9]
             committed.hosts[host] = max(committed.hosts.get(host, priority), priority)
     committed.skipped += bulk.insert(connection, _INSERT, skipped, _SETTLED)
     committed.aliases += bulk.insert(connection, _INSERT, aliases, _SETTLED)
+
+
+def _new(connection: sqlite3.Connection, last: int, newest: int, inserted: int) -> int:
+    """Return how many of the requests that were inserted, or lifted, are new.
+
+    Their ids follow that of the `newest` before, and the `last` one's costs no statement. But when
+    there are none it is what was `inserted` before that, into whatever table; then, and so where
+    links did nothing but lift, the table is asked.
+    """
+    if last == inserted:
+        (last,) = connection.execute("SELECT max(id) FROM crawl_request").fetchone()
+    return last - newest
 
 
 def _pages(
@@ -109,8 +128,6 @@ def _pages(
 
 def _aliases(connection: sqlite3.Connection, run: int, fingerprints: Iterable[int]) -> set[int]:
     """Return those of the fingerprints whose pages a redirect has visited."""
-    if not connection.execute("SELECT 1 FROM crawl_alias WHERE run = ? LIMIT 1", (run,)).fetchone():
-        return set()  # so it is on most sites, and then no link needs a look
     known = (
         ") AS page CROSS JOIN crawl_alias ON crawl_alias.run = ? "
         "AND crawl_alias.fingerprint = page.column1"

@@ -126,7 +126,8 @@ class Committed:
     """What a commit changed, for those who may speak of it only now."""
 
     hosts: dict[str, int] = field(default_factory=dict)  # with new work -> its highest priority
-    added: int = 0  # requests that were new and are queued
+    added: int = 0  # requests that were new and are queued, or were skipped before
+    lifted: int = 0  # of those, the ones that were skipped before
     skipped: int = 0  # requests that were new and are skipped
     aliases: int = 0  # requests that were new, and lead where a redirect had been before
     items: int = 0

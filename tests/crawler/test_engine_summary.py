@@ -54,6 +54,21 @@ async def test_a_snapshot_shows_the_crawl_while_it_runs(db):
         await running
 
 
+async def test_a_page_that_is_taken_up_after_all_is_shown_as_skipped_no_more(db, rows):
+    async def late(request):
+        await until(lambda: rows("SELECT 1 FROM crawl_request WHERE reason = 'max_depth'"))
+        return linking("/deep")
+
+    pages = {"/": linking("/a"), "/a": linking("/deep"), "/late": late, "/deep": ""}
+    async with serve(pages) as site:
+        crawl = Crawl(links(site.url, f"{site.url}late"), db=db, max_depth=1)
+        result = await crawl.run()
+    shown = crawl.snapshot()
+    assert (
+        (shown.done, shown.skipped, shown.queued) == (result.done, result.skipped, 0) == (4, 0, 0)
+    )
+
+
 async def test_a_spider_that_breaks_the_run_itself_leaves_it_failed_and_resumable(crawl, rows):
     class Broken(Links):
         broken = True

@@ -57,6 +57,19 @@ def test_a_large_group_is_written_by_few_statements(crawl: Crawl) -> None:
     assert len(seen) < 40
 
 
+def test_to_tell_new_links_from_those_taken_up_costs_an_ordinary_commit_no_statement(
+    crawl: Crawl,
+) -> None:
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, items=[item(1)]))  # makes the table
+    seen = statements(crawl.connection)
+    crawl.commit(visit(2, items=[item(2)], requests=requests(3, 4)))
+    assert [one.split()[0] for one in seen] == [
+        *("BEGIN", "UPDATE", "INSERT"),  # the visit, and its item
+        *("SELECT", "INSERT", "COMMIT"),  # what is known beforehand, and the links
+    ]
+
+
 def test_an_empty_group_keeps_the_news_of_hosts(crawl: Crawl) -> None:
     crawl.commit(hosts=[HostRecord("a", 5.0, "{}")])
     assert crawl.ready(first=True).remembered == HostRecord("a", 5.0, "{}")

@@ -102,6 +102,36 @@ def test_being_too_deep_again_changes_nothing(crawl: Crawl) -> None:
     assert crawl.rows("depth")[2] == (9,)
 
 
+def test_what_is_taken_up_and_what_is_new_are_counted_apart(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2, 3))
+    deep = [request(page, state="skipped", reason="max_depth") for page in (10, 11, 12)]
+    assert crawl.commit(visit(1, requests=deep)).lifted == 0
+    committed = crawl.commit(visit(2, requests=requests(3, 10, 11, 20)))
+    assert (committed.added, committed.lifted, committed.skipped) == (3, 2, 0)
+    assert crawl.seed(*requests(12)).lifted == 1
+
+
+@pytest.mark.parametrize(("page", "lifted"), [(10, 1), (20, 0)], ids=["taken up", "new"])
+@pytest.mark.parametrize("items", range(4))
+def test_the_ids_of_items_are_not_taken_for_those_of_requests(
+    crawl: Crawl, page: int, lifted: int, items: int
+) -> None:
+    crawl.seed(request(1))
+    crawl.commit(visit(1, requests=[request(10, state="skipped", reason="nofollow"), request(2)]))
+    rows = [item(number) for number in range(2 + items)]  # the next request would have id 4
+    committed = crawl.commit(visit(2, items=rows, requests=requests(page)))
+    assert (committed.added, committed.lifted) == (1, lifted)
+
+
+def test_what_a_refused_visit_would_have_taken_up_is_not_counted(crawl: Crawl) -> None:
+    crawl.seed(*requests(1, 2))
+    off = request(11, state="skipped", reason="offsite")
+    crawl.commit(visit(1, requests=[request(10, state="skipped", reason="trap")]))
+    committed = crawl.commit(visit(2, requests=[request(10), off._replace(url="\udcff")]))
+    assert list(committed.refused) == [2]
+    assert (committed.added, committed.lifted, committed.skipped) == (0, 0, 0)
+
+
 # ── pages with the same content ─────────────────────────────────────────────────────────────
 
 
