@@ -17,12 +17,14 @@ _MAX_ROWS = 20_000
 _PART = 3
 
 Listener = Callable[[Sequence[Visit], Committed], None]
+Revision = Callable[[Sequence[Visit]], None]
 
 
 class Committer:
     """Takes visits from its `queue` and hands them to the store, a group at a time.
 
     The queue is bounded: when the disk is slow, workers wait here, and fetching slows down.
+    `revise` is called with each group on its way to the store, and may change it.
     """
 
     def __init__(
@@ -34,12 +36,14 @@ class Committer:
         cookie_news: Callable[[], Sequence[CookieRecord]],
         *,
         size: int,
+        revise: Revision | None = None,
     ) -> None:
         self.queue: asyncio.Queue[Visit | None] = asyncio.Queue(maxsize=size)
         self._enough = size // _PART
         self._store = store
         self._run = run
         self._listener = listener
+        self._revise = revise
         self._host_news = host_news
         self._cookie_news = cookie_news
 
@@ -61,6 +65,8 @@ class Committer:
         hosts, cookies = self._host_news(), self._cookie_news()
         if not (group or hosts or cookies):
             return Committed()
+        if self._revise is not None:
+            self._revise(group)
         return await self._store.commit(self._run, group, hosts, cookies)
 
     async def _gather(self) -> tuple[list[Visit], bool]:

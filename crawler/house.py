@@ -122,6 +122,7 @@ class House:
             self._scheduler.memory.take_news,
             cookies.take_news,
             size=settings.concurrency,
+            revise=self._seeder.revise,
         )
 
     async def run(self) -> None:

@@ -236,7 +236,8 @@ class Discovery:
             return record._replace(url=url[:_SHOWN], state="skipped", reason="scheme")
         if has_bad_port(host):
             return record._replace(url=url[:_SHOWN], state="skipped", reason="bad_port")
-        if not self.scope.admits(host):
+        admitted = self.scope.admits(host)
+        if not admitted and not self.scope.may_grow:
             return record._replace(url=url[:_SHOWN], state="skipped", reason="offsite")
         if len(url) > self._longest:
             return record._replace(url=url[:_SHOWN], state="skipped", reason="url_too_long")
@@ -246,6 +247,9 @@ class Discovery:
             return record._replace(state="skipped", reason="nofollow")
         if self._max_depth is not None and depth > self._max_depth:
             return record._replace(state="skipped", reason="max_depth")
+        if not admitted:
+            # The last reason: when a start request names the site, the row is as it should be.
+            return record._replace(state="skipped", reason="offsite")
         return record
 
     def lasting(self, records: Iterable[NewRequest]) -> Iterator[int]:

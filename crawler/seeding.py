@@ -1,6 +1,7 @@
 """Start requests: from the spider into the frontier, and what they make reachable."""
 
 from collections.abc import AsyncIterator, Sequence
+from contextlib import suppress
 
 from crawler.callbacks import is_of_user_code, name_of
 from crawler.cookies import Cookies
@@ -12,10 +13,10 @@ from crawler.progress import Progress
 from crawler.request import Request, to_record
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
-from crawler.spider import Spider, has_no_start, start_requests
+from crawler.spider import Spider, has_no_start, listed_urls, start_requests
 from crawler.url import Scope, has_bad_port, is_web, origin_of, redact
 from storage import Store
-from storage.records import NewRequest, Run
+from storage.records import NewRequest, Run, Visit
 
 log = get_logger("crawler.seeding")
 
@@ -27,7 +28,10 @@ _FIRST_BATCH, _BATCH = 10, 500
 class Seeder:
     """Puts a run's start requests into the frontier, each once, however often it is cut short.
 
-    The hosts that they name are the run's default scope, and may be private addresses.
+    The hosts that they name are the run's default scope, and may be private addresses. Plain
+    `start_urls` name them beforehand. When a `start` names one later, pages may have had links
+    there: with the last start request the store queues them, and `revise` those of visits that were
+    on their way to it.
     """
 
     def __init__(
@@ -52,6 +56,9 @@ class Seeder:
         self._progress = progress
         self._cookies = cookies
         self._hosts: set[str] = set()
+        self._complete = run.seeded  # all hosts have been named
+        self._begun = run.resumed  # pages may have been fetched
+        self._grew = False  # the default scope did, since then
 
     async def remember(self) -> None:
         """Take up what the start requests of an earlier process named."""
@@ -60,7 +67,19 @@ class Seeder:
             # A host shows no default port, and does not say which scheme's it is.
             self._guard.name(f"http://{host}/")
             self._guard.name(f"https://{host}/")
+        if not self._complete:
+            self._foresee()
         self._widen_scope()
+
+    def _foresee(self) -> None:
+        """Name the hosts of plain `start_urls` before links lead there."""
+        urls = listed_urls(self._spider)
+        for url in urls or ():
+            with suppress(ValueError):  # what cannot be one is told in its turn
+                found, host, _ = self._discovery.identify_start(Request(url).url)
+                if is_web(found):
+                    self._name(found, host)
+        self._complete = urls is not None
 
     async def seed(self) -> None:
         """Run the spider's `start`, unless it came to its end before.
@@ -77,6 +96,8 @@ class Seeder:
             position += len(records)
             await self._add(records, last=False)
         await self._add((), last=True)
+        self._complete = True
+        self._widen_scope()
         self._scheduler.seeded()
         if not position:
             log.warning("no_start_requests", spider=self._spider.name)
@@ -117,26 +138,60 @@ class Seeder:
     async def _add(self, records: Sequence[NewRequest], *, last: bool) -> None:
         named = len(self._hosts)
         for record in records:
-            if record.host not in self._hosts:
-                self._guard.name(record.url)
-                self._rulebook.forget(origin_of(record.url))
-                self._hosts.add(record.host)
+            self._name(record.url, record.host)
         if len(self._hosts) > named:
+            self._grew |= self._begun and self._has_default_scope
             self._widen_scope()
         # `start` may have logged in, and is not run again once all it yields is in the store.
         news = self._cookies.take_news()
-        added = await self._store.seed(self._run, records, last=last, cookies=news)
+        # Earlier processes may have found links to what had not been named, and this one names it.
+        late = self._grew or (self._run.resumed and self._has_default_scope)
+        added = await self._store.seed(
+            self._run,
+            records,
+            last=last,
+            cookies=news,
+            admits=self._discovery.scope.admits if last and late else None,
+        )
+        self._begun = True
         self._progress.added(added)
         self._scheduler.added(added.hosts)
+
+    def _name(self, url: str, host: str) -> None:
+        if host not in self._hosts:
+            self._guard.name(url)
+            self._rulebook.forget(origin_of(url))
+            self._hosts.add(host)
+
+    @property
+    def _has_default_scope(self) -> bool:
+        return self._spider.allowed_domains is None
 
     def _widen_scope(self) -> None:
         domains = self._spider.allowed_domains
         try:
-            self._discovery.widen(
-                Scope(domains) if domains is not None else Scope.around(self._hosts)
+            scope = (
+                Scope(domains)
+                if domains is not None
+                else Scope.around(self._hosts, may_grow=not self._complete)
             )
         except ValueError as error:
             raise UsageError(f"allowed_domains of {self._spider.name}: {error}") from error
+        if scope != self._discovery.scope:
+            self._discovery.widen(scope)
+
+    def revise(self, visits: Sequence[Visit]) -> None:
+        """Queue the links of visits that were offsite when their page was read, and are no more."""
+        if not self._grew:
+            return
+        admits = self._discovery.scope.admits
+        for visit in visits:
+            visit.requests = [
+                request._replace(state="queued", reason=None)
+                if request.reason == "offsite" and admits(request.host)
+                else request
+                for request in visit.requests
+            ]
 
 
 async def _batches(requests: AsyncIterator[Request]) -> AsyncIterator[list[Request]]:

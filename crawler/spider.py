@@ -3,6 +3,7 @@
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import getattr_static
 from typing import Any, ClassVar
 
 from pydantic import BaseModel
@@ -22,6 +23,10 @@ class Failure:
     reason: str
     exception: BaseException | None = None
     response: Response | None = None
+
+
+# So many start urls are looked at before a crawl begins: up to 12 µs each.
+_MOST_LISTED = 2_000
 
 
 class Spider:
@@ -131,5 +136,18 @@ async def _walk(requests: AsyncIterator[Request] | Iterable[Request]) -> AsyncIt
 
 def has_no_start(spider: Spider) -> bool:
     """Say whether the spider gives nothing to begin with, neither urls nor a `start`."""
-    default = type(spider).start is Spider.start and not hasattr(spider, "start_requests")
-    return default and not spider.start_urls
+    return _has_default_start(spider) and not spider.start_urls
+
+
+def listed_urls(spider: Spider) -> Sequence[str] | None:
+    """Return the urls of a spider that starts with no others; None when they cannot be foreseen.
+
+    Nor can those of a property or an iterator, which may not be there a second time, or too many.
+    """
+    urls = getattr_static(spider, "start_urls")
+    plain = isinstance(urls, list | tuple) and len(urls) <= _MOST_LISTED
+    return urls if plain and _has_default_start(spider) else None
+
+
+def _has_default_start(spider: Spider) -> bool:
+    return type(spider).start is Spider.start and not hasattr(spider, "start_requests")

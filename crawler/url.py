@@ -185,7 +185,7 @@ class Scope:
     Raises `ValueError` for an entry that cannot be a domain.
     """
 
-    __slots__ = ("_domains", "_everything", "_known", "_sites")
+    __slots__ = ("_domains", "_everything", "_known", "_sites", "may_grow")
 
     def __init__(self, domains: Iterable[str]) -> None:
         entries = [domain.strip() for domain in domains]
@@ -193,29 +193,30 @@ class Scope:
         self._domains = frozenset(key for e in entries if e != "*" for key in _scope_keys(e))
         self._sites: frozenset[str] = frozenset()
         self._known: dict[str, bool] = {}
+        self.may_grow = False  # whether further sites may come to it
 
     @classmethod
-    def around(cls, hosts: Iterable[str]) -> Self:
+    def around(cls, hosts: Iterable[str], *, may_grow: bool = False) -> Self:
         """Return the scope that is exactly the sites of `hosts`: the default of a crawl."""
         scope = cls(())
         scope._sites = frozenset(map(site_of, hosts))
+        scope.may_grow = may_grow
         return scope
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Scope) and self._admitted == other._admitted
+        return isinstance(other, Scope) and self._says == other._says
 
     def __hash__(self) -> int:
-        return hash(self._admitted)
+        return hash(self._says)
 
     def __getstate__(self) -> tuple[None, dict[str, Any]]:
         """Send another process what is admitted, not what was asked so far."""
-        everything, domains, sites = self._admitted
-        slots = {"_everything": everything, "_domains": domains, "_sites": sites, "_known": {}}
-        return None, slots
+        names = ("_everything", "_domains", "_sites", "may_grow")
+        return None, {**dict(zip(names, self._says, strict=True)), "_known": {}}
 
     @property
-    def _admitted(self) -> tuple[bool, frozenset[str], frozenset[str]]:
-        return self._everything, self._domains, self._sites
+    def _says(self) -> tuple[bool, frozenset[str], frozenset[str], bool]:
+        return self._everything, self._domains, self._sites, self.may_grow
 
     def admits(self, host: str) -> bool:
         """Tell whether `host`, as `host_of` gives it, lies within."""

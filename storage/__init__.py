@@ -3,7 +3,7 @@
 The ground floor: it knows nothing of HTTP or spiders.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self, cast
@@ -65,6 +65,7 @@ class Store(Protocol):
         *,
         last: bool,
         cookies: "Sequence[CookieRecord]" = (),
+        admits: "Callable[[str], bool] | None" = None,
     ) -> "Committed": ...
     async def start_hosts(self, run: "Run") -> set[str]: ...
     async def host_pages(self, run: "Run") -> dict[str, int]: ...

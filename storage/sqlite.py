@@ -214,13 +214,22 @@ class SqliteStore:
         *,
         last: bool,
         cookies: Sequence[CookieRecord] = (),
+        admits: Callable[[str], bool] | None = None,
     ) -> Committed:
         """Add start requests, each once however often it is given; `last`: no more will come.
 
-        `cookies` are those that changed before.
+        `cookies` are those that changed before. With `admits`, which says of a host whether it is
+        within the scope, links that were skipped as `offsite` and are so no more are queued, too.
         """
         return await self._run(
-            partial(frontier.seed, run=run.id, requests=requests, last=last, cookies=cookies),
+            partial(
+                frontier.seed,
+                run=run.id,
+                requests=requests,
+                last=last,
+                cookies=cookies,
+                admits=admits,
+            ),
         )
 
     async def start_hosts(self, run: Run) -> set[str]:

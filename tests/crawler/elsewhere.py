@@ -119,6 +119,30 @@ class Cancelling(Walker):
         yield from super().parse(response)
 
 
+class Late(Walker):
+    """Names the site `other` last; a page with a link there is parsed until `/wait` answers."""
+
+    name = "late"
+    other = ""
+    allowed_domains = None
+
+    async def start(self) -> AsyncIterator[Request]:
+        for number in range(10):
+            yield Request(f"{self.url}{number}")
+        await self.before_the_last()
+        yield Request(self.other)
+
+    async def before_the_last(self) -> None:
+        """Wait for what a test puts here."""
+
+    async def parse(self, response: Response) -> Any:
+        links = list(response.follow_all("a"))
+        for request in links:
+            yield request
+        if links:
+            await self.fetch(response.urljoin("/wait"))
+
+
 class Got(Item):
     what: str
 

@@ -23,6 +23,7 @@ from tests.crawler.elsewhere import (
     Asking,
     Cancelling,
     Detailed,
+    Late,
     Mortal,
     Patient,
     Sociable,
@@ -32,6 +33,7 @@ from tests.crawler.elsewhere import (
     Walker,
     Weigher,
 )
+from tests.crawler.links_site import until
 from tests.site import SiteServer, SiteSpec, serve
 
 Rows = Callable[..., list[Any]]
@@ -172,6 +174,26 @@ async def test_what_a_middleware_leaves_that_cannot_be_sent_costs_its_page(
         await run(Unsent, site.url, db, robots=False)
     assert rows("SELECT path FROM page ORDER BY path") == ["/", "/2"]
     assert rows("SELECT reason FROM crawl_request WHERE state = 'failed'") == ["middleware_error"]
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_a_link_of_a_page_that_is_being_parsed_when_its_site_is_named_is_followed(
+    processes: int, db: Path, rows: Rows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = asyncio.Event()
+
+    async def wait(_: object) -> str:
+        found.set()
+        await until(lambda: rows("SELECT 1 FROM crawl_run WHERE seeded"))
+        return ""
+
+    monkeypatch.setattr(Late, "before_the_last", lambda _: found.wait())
+    pages = {f"/{n}": "" for n in range(10)}
+    async with serve({"/": "", "/in": ""}) as other, serve({**pages, "/wait": wait}) as site:
+        site.pages["/0"] = link(f"{other.url}in")
+        await run(Late, site.url, db, processes=processes, arguments={"other": other.url})
+        assert other.hits["/in"] == 1
+    assert rows("SELECT DISTINCT state FROM crawl_request") == ["done"]
 
 
 class Counting(SqliteStore):

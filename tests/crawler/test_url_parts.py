@@ -1,6 +1,7 @@
 """The parts of URLs: whose they are, when two are the same, and what is not shown."""
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -151,6 +152,18 @@ def test_one_star_among_domains_lifts_everything():
 def test_what_cannot_be_a_domain_is_refused_by_name(entry):
     with pytest.raises(ValueError, match="not a domain: "):
         Scope([entry])
+
+
+def test_a_scope_is_the_same_in_another_process():
+    growing = Scope.around(["a.example"], may_grow=True)
+    growing.admits("b.example")
+    copy = pickle.loads(pickle.dumps(growing))
+    assert copy == growing != Scope.around(["a.example"])
+    assert (copy.may_grow, copy.admits("a.example"), copy.admits("b.example")) == (
+        True,
+        True,
+        False,
+    )
 
 
 def test_a_scope_around_hosts_is_exactly_their_sites():

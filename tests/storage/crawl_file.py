@@ -1,7 +1,7 @@
 """A crawl file for the frontier's statements, and requests, visits and items to put into it."""
 
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,8 +36,13 @@ class Crawl:
         self.tables = ItemTables()
         self.run = runs.begin_run(connection, "books", {}, fresh=False)
 
-    def seed(self, *requests: NewRequest, last: bool = True) -> Committed:
-        return frontier.seed(self.connection, self.run.id, requests, last)
+    def seed(
+        self,
+        *requests: NewRequest,
+        last: bool = True,
+        admits: Callable[[str], bool] | None = None,
+    ) -> Committed:
+        return frontier.seed(self.connection, self.run.id, requests, last, admits=admits)
 
     def commit(self, *visits: Visit, hosts: Sequence[HostRecord] = ()) -> Committed:
         return commit(self.connection, self.tables, self.run, visits, hosts)

@@ -1,9 +1,12 @@
 """What is new to the frontier: requests, contents, and where redirects led."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from storage import runs
-from storage.records import State
+from storage.records import NewRequest, State
 from storage.tables import ItemTables
 from tests.storage.crawl_file import TOO_LARGE, Crawl, item, request, requests, visit
 from tests.storage.crawl_file import connection as connection
@@ -130,6 +133,61 @@ def test_what_a_refused_visit_would_have_taken_up_is_not_counted(crawl: Crawl) -
     committed = crawl.commit(visit(2, requests=[request(10), off._replace(url="\udcff")]))
     assert list(committed.refused) == [2]
     assert (committed.added, committed.lifted, committed.skipped) == (0, 0, 0)
+
+
+# ── what is offsite no more ─────────────────────────────────────────────────────────────────
+
+
+def offsite(number: int, host: str, **fields: Any) -> NewRequest:
+    return request(number, host, state="skipped", reason="offsite", **fields)
+
+
+def test_links_to_hosts_that_are_admitted_now_are_queued(crawl: Crawl) -> None:
+    crawl.seed(request(1))
+    links = [offsite(10, "b"), offsite(11, "c"), offsite(12, "b", priority=3, callback="page")]
+    crawl.commit(visit(1, requests=[*links, request(13, "b", state="skipped", reason="trap")]))
+    committed = crawl.seed(admits={"a", "b"}.__contains__)
+    assert (committed.added, committed.lifted, committed.hosts) == (2, 2, {"b": 3})
+    assert crawl.rows("fingerprint, state, reason")[1:] == [
+        (10, "queued", None),
+        (11, "skipped", "offsite"),
+        (12, "queued", None),
+        (13, "skipped", "trap"),
+    ]
+    first, _ = crawl.ready(host="b").requests
+    assert (first.fingerprint, first.callback, first.depth) == (12, "page", 0)
+    assert crawl.seed(admits={"a", "b"}.__contains__).hosts == {}
+
+
+def test_links_of_other_runs_stay_as_they_are(crawl: Crawl) -> None:
+    crawl.seed(request(1))
+    crawl.commit(visit(1, requests=[offsite(10, "b")]))
+    earlier = crawl.rows()
+    crawl.run = runs.begin_run(crawl.connection, "books", {}, fresh=True)
+    assert crawl.seed(request(1), admits=lambda host: True).lifted == 0
+    crawl.run = replace(crawl.run, id=1)
+    assert crawl.rows() == earlier
+
+
+def test_a_page_that_was_asked_for_is_not_asked_for_again(crawl: Crawl) -> None:
+    """Neither one that a redirect led offsite, nor one where a redirect led meanwhile."""
+    crawl.seed(*requests(1, 2, 3))
+    crawl.commit(visit(1, requests=[offsite(10, "b")]), visit(2, "skipped", reason="offsite"))
+    crawl.commit(visit(3, alias=10))
+    assert crawl.seed(admits=lambda host: True).lifted == 0
+    assert {state for _, state, _ in crawl.rows()} == {"done", "skipped"}
+
+
+def test_links_are_queued_together_with_the_last_start_request_or_not_at_all(crawl: Crawl) -> None:
+    def breaks_off(host: str) -> bool:
+        raise OSError("somebody pulled the plug")
+
+    crawl.seed(request(1), last=False)
+    crawl.commit(visit(1, requests=[offsite(10, "b")]))
+    before = list(crawl.connection.iterdump())
+    with pytest.raises(OSError, match="plug"):
+        crawl.seed(request(2), admits=breaks_off)
+    assert list(crawl.connection.iterdump()) == before
 
 
 # ── pages with the same content ─────────────────────────────────────────────────────────────

@@ -76,6 +76,13 @@ class Model:
         for request in sorted(requests, key=later):
             self.discover(request)
 
+    def admit(self, hosts: set[str]) -> None:
+        for page, row in self.rows.items():
+            skipped = row.reason == "offsite" and not row.attempts and page not in self.aliases
+            if skipped and row.host in hosts:
+                row.state, row.reason = "queued", None
+                self.lifted += 1
+
     def stands(self, page: int, other_than: int) -> bool:
         row = self.rows.get(page) if page != other_than else None
         visited = row is not None and row.state in ("queued", "done") and row.reason != "alias"
@@ -175,12 +182,18 @@ class FrontierMachine(RuleBasedStateMachine):
 
     # ── what happens to a crawl ─────────────────────────────────────────────────────────
 
-    @rule(requests=_new_requests(), last=st.booleans())
-    def seed(self, requests: list[NewRequest], last: bool) -> None:
+    @rule(
+        requests=_new_requests(),
+        last=st.booleans(),
+        admitted=st.none() | st.sets(st.sampled_from(HOSTS)),
+    )
+    def seed(self, requests: list[NewRequest], last: bool, admitted: set[str] | None) -> None:
         before = self.counts()
-        committed = frontier.seed(self.connection, self.run.id, requests, last)
+        admits = None if admitted is None else admitted.__contains__
+        committed = frontier.seed(self.connection, self.run.id, requests, last, admits=admits)
         lifted = self.model.lifted
         self.model.discover_all(requests)
+        self.model.admit(admitted or set())
         after = self.counts()
         assert committed.added == after["queued"] - before["queued"]
         assert committed.skipped - committed.lifted == after["skipped"] - before["skipped"]
@@ -261,6 +274,7 @@ class FrontierMachine(RuleBasedStateMachine):
                 visit.state, visit.unread, visit.items, visit.requests = "done", True, [], []
             case _:
                 visit.state = outcome  # type: ignore[assignment]
+                visit.reason = "offsite" if outcome == "skipped" else None
         if visit.state == "queued":
             visit.reason, visit.items, visit.requests = "timeout", [], []
         elif visit.state == "done" and row.state == "queued":
