@@ -1,0 +1,187 @@
+"""A crawl file that is read: without a trace, and also where nothing can be written beside it."""
+
+import asyncio
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from storage.records import Visit
+from storage.sqlite import SqliteStore
+from tests.storage.store_file import begin, item, query, requests
+from tests.storage.store_file import path as path
+
+_ITEMS = "SELECT number FROM thing ORDER BY number"
+
+
+async def write(path: Path, first: int, last: int) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(first, last), last=True)
+        numbers = range(first, last + 1)
+        await store.commit(run, [Visit(n, "a", "done", items=[item(n)]) for n in numbers])
+
+
+def cut_short(path: Path) -> None:
+    """Make a crawl that commits two items and dies, so that they are in its log."""
+    program = (
+        "import asyncio, os, pathlib, sys; from tests.storage import test_reader as t\n"
+        "t.SqliteStore.__aexit__ = lambda *_: os._exit(0)\n"
+        "asyncio.run(t.write(pathlib.Path(sys.argv[1]), 1, 2))"
+    )
+    subprocess.run([sys.executable, "-c", program, path], check=True, timeout=60)
+    assert _log(path).stat().st_size > 0
+
+
+def _log(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+# ── without a trace ─────────────────────────────────────────────────────────────────────────
+
+
+async def test_reading_leaves_nothing_beside_the_file_and_the_file_as_it_was(path: Path) -> None:
+    await write(path, 1, 2)
+    before = path.read_bytes()
+    assert query(path, _ITEMS) == [(1,), (2,)]
+    assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == before
+
+
+async def test_a_log_that_others_use_stays(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        assert query(path, "SELECT count(*) FROM crawl_run") == [(1,)]
+        await store.seed(run, requests(1, 1), last=True)
+        assert query(path, "SELECT count(*) FROM crawl_request") == [(1,)]
+        assert _log(path).is_file()
+
+
+def test_the_log_of_a_crawl_that_was_cut_short_stays_for_the_one_that_goes_on(path: Path) -> None:
+    cut_short(path)
+    before, log = path.read_bytes(), _log(path).read_bytes()
+    assert query(path, _ITEMS) == [(1,), (2,)]
+    assert (path.read_bytes(), _log(path).read_bytes()) == (before, log)
+
+
+async def test_readers_that_come_and_go_while_a_crawl_writes_cost_neither_anything(
+    path: Path,
+) -> None:
+    await write(path, 1, 1)
+    program = (
+        "import pathlib, sys; from tests.storage import test_reader as t\n"
+        "while sys.stdin.readline() == 'go on\\n':\n"
+        "    t.query(pathlib.Path(sys.argv[1]), t._ITEMS)\n"
+        "    print('read', flush=True)"
+    )
+    reader = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", program, path),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    assert reader.stdin is not None
+    assert reader.stdout is not None
+    async with asyncio.timeout(60):
+        for number in range(2, 32):
+            reader.stdin.write(b"go on\n")
+            await write(path, number, number)
+            assert query(path, _ITEMS) == [(n,) for n in range(1, number + 1)]
+            assert await reader.stdout.readline() == b"read\n"
+        reader.stdin.close()
+        assert await reader.wait() == 0
+    assert list(path.parent.iterdir()) == [path]
+
+
+# ── where nothing can be written ────────────────────────────────────────────────────────────
+
+
+@pytest.fixture
+def unwritable() -> Iterator[Path]:
+    """A directory that everybody can read; who is not its owner, or root, cannot write there."""
+    with tempfile.TemporaryDirectory() as name:
+        directory = Path(name)
+        directory.chmod(0o755)
+        yield directory
+        directory.chmod(0o755)
+
+
+def read_only(path: Path, do: str) -> str:
+    """What a program says that may not write beside the file, nor the file itself."""
+    program = f"""
+import os, sys
+from pathlib import Path
+from storage.backup import backup
+from storage.errors import StoreError
+from storage.export import export
+from tests.storage.test_reader import _ITEMS, query
+path = Path(sys.argv[1])
+if os.getuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+else:
+    path.parent.chmod(0o555)
+try:
+    print({do})
+except StoreError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, path],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    return done.stdout.strip()
+
+
+async def test_a_file_in_a_directory_that_cannot_be_written_can_be_read(unwritable: Path) -> None:
+    path = unwritable / "crawl?.db"
+    await write(path, 1, 2)
+    assert read_only(path, "query(path, _ITEMS)") == "[(1,), (2,)]"
+    with tempfile.TemporaryDirectory() as elsewhere:
+        Path(elsewhere).chmod(0o777)
+        for do in ("export(path, Path({!r}))", "backup(path, Path({!r}))"):
+            target = Path(elsewhere, "copy.csv")
+            assert read_only(path, do.format(str(target))).isdecimal()
+            target.unlink()
+    assert list(unwritable.iterdir()) == [path]
+
+
+async def test_it_can_be_read_there_while_the_crawl_runs(unwritable: Path) -> None:
+    path = unwritable / "crawl.db"
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+        await store.commit(run, [Visit(1, "a", "done", items=[item(1)])])
+        assert read_only(path, "query(path, _ITEMS)") == "[(1,)]"
+
+
+def test_a_log_that_cannot_be_read_there_is_not_passed_over(unwritable: Path) -> None:
+    path = unwritable / "crawl.db"
+    cut_short(path)
+    path.with_name("crawl.db-shm").unlink()
+    said = read_only(path, "query(path, _ITEMS)")
+    assert said.startswith(f"{path} cannot be read where it is: the last of it is in crawl.db-wal")
+
+
+def test_a_file_that_nobody_else_may_read_is_told(unwritable: Path) -> None:
+    path = unwritable / "crawl.db"
+    path.touch()
+    path.chmod(0)
+    said = read_only(path, "query(path, _ITEMS)")
+    assert said.startswith(f"{path} cannot be read (unable to open database file): check its perm")
+
+
+def test_a_file_there_that_is_no_crawls_is_told(unwritable: Path) -> None:
+    path = unwritable / "crawl.db"
+    path.write_text("this is not SQLite, and long enough to say so " * 30)
+    assert f"{path} is not an SQLite file" in read_only(path, "query(path, _ITEMS)")
+
+
+def test_the_process_that_tests_this_is_held_back(unwritable: Path) -> None:
+    assert read_only(unwritable / "crawl.db", "os.access(path.parent, os.W_OK)") == "False"
