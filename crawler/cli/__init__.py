@@ -3,6 +3,7 @@
 A command's module is imported only when it is used, so that `crawler --help` is quick.
 """
 
+import errno
 import gc
 import os
 import sys
@@ -46,6 +47,8 @@ EX_TEMPFAIL = 75  # sysexits.h: try again later
 # What a shell says of a program that SIGINT or SIGPIPE ended.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+# What the system says of a disk that takes no more, or fails.
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 # Directories whose code is not the user's: crawler, storage and Python's standard library. What
 # is installed is in one of the others, wherever that is.
 _NOT_USERS = tuple(
@@ -160,17 +163,23 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return status
     except BrokenPipeError:
-        # The reader has what it wanted. Python would complain once more as it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _give_up_output()  # the reader has what it wanted
         return _BROKEN_PIPE
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _INTERRUPTED
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the outermost place: all is a line)
         status, text = _explain(error)
+        if _is_of_output(error):
+            _give_up_output()
         if options.verbose:
             traceback.print_exception(error)
         click.echo(f"crawler: error: {' '.join(text.split())}", err=True)
         return status
+
+
+def _give_up_output() -> None:
+    """Let standard output lead nowhere: Python would complain once more as it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(arguments: list[str], options: LogOptions) -> int:
@@ -202,9 +211,19 @@ def _explain(error: BaseException) -> tuple[int, str]:
             return 1, f"not fetched: {error}"
         case CrawlerError():
             return 1, str(error)
+        case OSError() if _is_of_output(error):
+            said = error.strerror or str(error)
+            return 1, f"cannot write to standard output: {said}: make room, or send it elsewhere"
         case _:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             return 1, f"{said}{_place(error)} (run again with -v to see the traceback)"
+
+
+def _is_of_output(error: BaseException) -> bool:
+    """Return whether an error is that of standard output: of all that we write ourselves, the
+    only thing whose errors nobody has explained on their way here.
+    """
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE and not _place(error)
 
 
 def _place(error: BaseException) -> str:

@@ -9,7 +9,7 @@ from asyncio.subprocess import PIPE, Process
 from contextlib import chdir, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from crawler.cli import main
 from storage.reader import open_reader
@@ -104,7 +104,9 @@ class Project:
         """Put in a spider called `shop` that crawls the site at `url`."""
         self.write("spiders/shop.py", SHOP.format(url=url))
 
-    async def start(self, *arguments: str, **environment: str) -> Process:
+    async def start(
+        self, *arguments: str, stdout: int | IO[bytes] = PIPE, **environment: str
+    ) -> Process:
         """Start a command, its output in pipes."""
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -112,7 +114,7 @@ class Project:
             cwd=self.path,
             env=ENVIRONMENT | environment,
             stdin=PIPE,
-            stdout=PIPE,
+            stdout=stdout,
             stderr=PIPE,
         )
         self._started.append(process)

@@ -2,6 +2,7 @@
 
 import shutil
 from asyncio.subprocess import Process
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -42,6 +43,55 @@ async def test_a_reader_of_the_demo_may_leave(project: Project) -> None:
     assert said.startswith("a bookshop is open on ")
     assert len(said.splitlines()) == 1
     assert status == 141
+
+
+# As a disk that is full: Linux has it, and macOS has not.
+FULL = Path("/dev/full")
+needs_full = pytest.mark.skipif(not FULL.exists(), reason="there is no /dev/full here")
+
+
+@needs_full
+async def test_standard_output_that_takes_no_more_is_one_line(project: Project) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        await project.crawler("run", "shop")
+        for arguments in (
+            *(["status", "shop"], ["status", "shop", "--json"], ["list"], ["run", "shop"]),
+            *(["query", "shop"], ["query", "shop", "--format", "csv"], ["--help"]),
+            *(["query", "shop", "--format", "json"], ["export", "shop", "-o", "-"]),
+            ["fetch", site.url],
+        ):
+            with FULL.open("wb") as full:
+                command = ["--log-level", "error", *arguments]
+                process = await project.start(*command, stdout=full)
+                _, said = await process.communicate()
+            assert said.decode().splitlines()[-1] == (
+                "crawler: error: cannot write to standard output: No space left on device: "
+                "make room, or send it elsewhere"
+            ), arguments
+            assert "Traceback" not in said.decode()
+            assert process.returncode == 1
+
+
+WRITER = """
+from crawler import Spider
+
+class Writer(Spider):
+    name = "writer"
+
+    async def start(self):
+        with open("/dev/full", "w") as file:
+            file.write("x")
+        yield
+"""
+
+
+@needs_full
+async def test_a_full_disk_of_the_spiders_own_is_not_taken_for_it(project: Project) -> None:
+    project.write("spiders/writer.py", WRITER)
+    result = await project.crawler("--log-level", "error", "run", "writer")
+    assert "No space left on device, at spiders/writer.py:8 (run again with -v" in result.error
+    assert result.status == 1
 
 
 # ── a file ──────────────────────────────────────────────────────────────────────────────────
