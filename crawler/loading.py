@@ -10,7 +10,6 @@ import re
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.util import module_from_spec, spec_from_file_location
@@ -43,10 +42,19 @@ class SpiderSource:
 
 
 class Listing(NamedTuple):
-    """The spiders of a directory, and one line for each file that could not be read."""
+    """The spiders of a directory, and a line for each file, and spider, that is not among them."""
 
     spiders: list[SpiderSource]
-    broken: list[str]
+    broken: list[str]  # files that could not be read
+    nameless: list[str]  # spiders without a name, but for those that others are made of
+
+
+class _Classes(NamedTuple):
+    """What reading a file, or several, tells of its classes."""
+
+    spiders: list[SpiderSource]
+    nameless: list[SpiderSource]  # spiders that are given no name
+    bases: set[str]  # what classes inherit from
 
 
 # ── reading ─────────────────────────────────────────────────────────────────────────────────
@@ -57,16 +65,21 @@ def find_spiders(directory: Path = SPIDERS) -> Listing:
 
     A spider is a class with a `name = "..."` in its body; names that are computed are not seen.
     """
-    found: list[SpiderSource] = []
+    found = _Classes([], [], set())
     broken: list[str] = []
     folders = [p for p in directory.glob("*/") if p.is_dir() and not p.name.startswith(("_", "."))]
     for folder in (directory, *sorted(folders)):
         for path in sorted(folder.glob("*.py")):
             try:
-                found.extend(_read(path))
+                _read(path, found)
             except SpiderError as error:
                 broken.append(str(error))
-    return Listing(sorted(found, key=lambda source: source.name), broken)
+    nameless = [one for one in found.nameless if one.class_name not in found.bases]
+    return Listing(
+        sorted(found.spiders, key=lambda source: source.name),
+        broken,
+        [str(_without_name(one.path, [one.class_name])) for one in nameless],
+    )
 
 
 def source_of(name_or_path: str) -> SpiderSource:
@@ -78,12 +91,14 @@ def source_of(name_or_path: str) -> SpiderSource:
     if parts is None:
         return _by_name(name_or_path)
     path, class_name = parts
-    found = list(_read(path))
+    found, nameless, _ = _read(path, _Classes([], [], set()))
     if class_name is not None:
         found = [source for source in found if source.class_name == class_name]
+        nameless = [source for source in nameless if source.class_name == class_name]
     if not found:
-        what = f"class {class_name} with a name" if class_name else "spider with a name"
-        raise SpiderError(f"{path} has no {what}: give it one (name = 'books')")
+        if class_name is not None and not nameless:
+            raise SpiderError(f"{path} has no spider class {class_name} with a name in its body")
+        raise _without_name(path, [source.class_name for source in nameless])
     if len(found) > 1:
         raise _several(path, [source.class_name for source in found])
     return found[0]
@@ -111,7 +126,7 @@ def _as_path(text: str) -> tuple[Path, str | None] | None:
 
 
 def _by_name(name: str) -> SpiderSource:
-    spiders, broken = find_spiders()
+    spiders, broken, nameless = find_spiders()
     found = [source for source in spiders if source.name == name]
     if len(found) > 1:
         files = " and ".join(str(source.path) for source in found)
@@ -128,10 +143,12 @@ def _by_name(name: str) -> SpiderSource:
     hint = f"did you mean {near[0]!r}? " if near else ""
     known = f"there are {', '.join(names)}" if names else "there are none"
     unread = f"; not read: {'; '.join(broken)}" if broken else ""
-    raise SpiderError(f"no spider {name!r} in spiders/: {hint}{known}{unread}")
+    unnamed = f"; {'; '.join(nameless)}" if nameless else ""
+    raise SpiderError(f"no spider {name!r} in spiders/: {hint}{known}{unread}{unnamed}")
 
 
-def _read(path: Path) -> Iterator[SpiderSource]:
+def _read(path: Path, found: _Classes) -> _Classes:
+    """Add the classes of a file to what was found, and return it."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of somebody's "\d": it is told when the file runs
@@ -142,15 +159,23 @@ def _read(path: Path) -> Iterator[SpiderSource]:
         raise _syntax_error(error, path) from error
     except ValueError as error:
         raise SpiderError(f"{path}: {error}") from error
-    others = set(_NOT_SPIDERS)
+    others, nameless = set(_NOT_SPIDERS), {"Spider"}
     for node in tree.body:
         if not isinstance(node, ast.ClassDef) or not node.bases:
             continue
-        if others & {_last_name(base) for base in node.bases}:
+        bases = {_last_name(base) for base in node.bases}
+        found.bases.update(bases)
+        name = _name_in(node)
+        summary = (ast.get_docstring(node) or "").partition("\n")[0]
+        source = SpiderSource(name or "", path, node.name, summary)
+        if others & bases:
             others.add(node.name)
-        elif name := _name_in(node):
-            summary = (ast.get_docstring(node) or "").partition("\n")[0]
-            yield SpiderSource(name, path, node.name, summary)
+        elif name:
+            found.spiders.append(source)
+        elif name is None and bases <= nameless:
+            nameless.add(node.name)
+            found.nameless.append(source)
+    return found
 
 
 def _last_name(base: ast.expr) -> str:
@@ -159,7 +184,8 @@ def _last_name(base: ast.expr) -> str:
     return base.attr if isinstance(base, ast.Attribute) else getattr(base, "id", "")
 
 
-def _name_in(node: ast.ClassDef) -> str:
+def _name_in(node: ast.ClassDef) -> str | None:
+    """Return the name that is given in a class's body, "" for one that is computed, or None."""
     for statement in node.body:
         targets: list[ast.expr] = []
         if isinstance(statement, ast.Assign):
@@ -167,13 +193,11 @@ def _name_in(node: ast.ClassDef) -> str:
         elif isinstance(statement, ast.AnnAssign):
             targets = [statement.target]
         value = getattr(statement, "value", None)
-        if (
-            any(isinstance(target, ast.Name) and target.id == "name" for target in targets)
-            and isinstance(value, ast.Constant)
-            and isinstance(value.value, str)
-        ):
-            return value.value
-    return ""
+        if any(isinstance(target, ast.Name) and target.id == "name" for target in targets):
+            if not isinstance(value, ast.Constant):
+                return "" if value is not None else None
+            return value.value if isinstance(value.value, str) and value.value else None
+    return None
 
 
 # ── importing ───────────────────────────────────────────────────────────────────────────────
@@ -199,7 +223,7 @@ def load_spider(name_or_path: str) -> "type[Spider]":
     if not _is_spider(found):
         raise SpiderError(f"{path} has no spider class {class_name}")
     if not found.name:
-        raise SpiderError(f"{class_name} in {path} has no name: give it one (name = 'books')")
+        raise _without_name(path, [class_name])
     return found
 
 
@@ -217,18 +241,26 @@ def _only_spider(module: ModuleType, path: Path) -> "type[Spider]":
     own = [
         value
         for value in vars(module).values()
-        if _is_spider(value) and value.__module__ == module.__name__ and value.name
+        if _is_spider(value) and value.__module__ == module.__name__
     ]
-    if not own:
-        raise SpiderError(f"{path} has no spider with a name: give it one (name = 'books')")
-    if len(own) > 1:
-        raise _several(path, [value.__name__ for value in own])
-    return own[0]
+    named = [value for value in own if value.name]
+    if not named:
+        raise _without_name(path, [value.__name__ for value in own])
+    if len(named) > 1:
+        raise _several(path, [value.__name__ for value in named])
+    return named[0]
 
 
 def _is_spider(value: object) -> "TypeGuard[type[Spider]]":
     # `crawler.Spider` loads on first use: who only lists spiders does not wait for it.
     return isinstance(value, type) and issubclass(value, crawler.Spider)
+
+
+def _without_name(path: Path, classes: list[str]) -> SpiderError:
+    if not classes:
+        return SpiderError(f"{path} has no spider with a name: give it one (name = 'books')")
+    have = "has no name: give it one" if len(classes) == 1 else "have no name: give one to each"
+    return SpiderError(f"{' and '.join(classes)} in {path} {have} (name = 'books')")
 
 
 def _several(path: Path, names: list[str]) -> SpiderError:

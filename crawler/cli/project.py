@@ -71,20 +71,23 @@ _CONFIG_TAIL = """
 def list_spiders() -> None:
     """List the spiders in ./spiders.
 
-    Their files are read, not run; one that cannot be read is told on standard error.
+    Their files are read, not run; one that cannot be read, and a spider without a name, is told
+    on standard error.
 
     \b
     Example:
       crawler list
     """
-    spiders, broken = find_spiders()
+    spiders, broken, nameless = find_spiders()
     for line in broken:
         click.echo(f"not read: {line}", err=True)
+    for line in nameless:
+        click.echo(f"not listed: {line}", err=True)
     if spiders:
         rows = [(source.name, str(source.path), source.summary) for source in spiders]
         out = show.console()
         out.print(show.table(["spider", "file", "what it does"], rows, right=[]))
-    elif not broken:
+    elif not broken and not nameless:
         click.echo("no spiders in ./spiders; make one with: crawler new NAME URL", err=True)
 
 
@@ -103,8 +106,7 @@ def new(name: str, url: str) -> None:
       crawler new news https://news.example/
     """
     address = _checked(name, url)
-    spiders, _ = find_spiders()
-    taken = next((source for source in spiders if source.name == name), None)
+    taken = next((source for source in find_spiders().spiders if source.name == name), None)
     if taken is not None:
         raise UsageError(f"spider {name!r} is in {taken.path} already: choose another name")
     path = SPIDERS / f"{name.replace('-', '_')}.py"

@@ -57,12 +57,12 @@ def spider(name: str, path: str | None = None) -> Path:
 def test_spiders_are_found_in_order_with_their_file_and_docstring() -> None:
     spider("quotes")
     spider("books", "spiders/shops/bookshop.py")
-    found, broken = find_spiders()
+    found, broken, nameless = find_spiders()
     assert [(s.name, str(s.path), s.class_name, s.summary) for s in found] == [
         ("books", "spiders/shops/bookshop.py", "Books", "Does books."),
         ("quotes", "spiders/quotes.py", "Quotes", "Does quotes."),
     ]
-    assert broken == []
+    assert (broken, nameless) == ([], [])
 
 
 def test_finding_runs_nobodys_code() -> None:
@@ -74,7 +74,7 @@ def test_a_file_that_cannot_be_read_is_one_line_beside_the_others() -> None:
     spider("books")
     write("spiders/broken.py", "def f(:\n")
     Path("spiders/binary.py").write_bytes(b"x = '\xff'\n")
-    found, broken = find_spiders()
+    found, broken, _ = find_spiders()
     assert [source.name for source in found] == ["books"]
     assert len(broken) == 2
     assert broken[1] == "spiders/broken.py:1: invalid syntax"
@@ -82,7 +82,47 @@ def test_a_file_that_cannot_be_read_is_one_line_beside_the_others() -> None:
 
 
 def test_no_directory_has_no_spiders() -> None:
-    assert find_spiders() == ([], [])
+    assert find_spiders() == ([], [], [])
+
+
+NAMELESS = """
+from crawler import Spider
+
+class Books(Spider):
+    start_urls = ["http://books.example/"]
+"""
+
+
+def test_a_spider_without_a_name_is_told_by_its_class() -> None:
+    write("spiders/shop.py", NAMELESS)
+    said = "Books in spiders/shop.py has no name: give it one (name = 'books')"
+    assert find_spiders() == ([], [], [said])
+    assert complaint("spiders/shop.py") == said
+    assert complaint("spiders/shop.py:Books") == said
+    for path in ("spiders/shop.py", "spiders/shop.py:Books"):
+        with pytest.raises(SpiderError) as caught:
+            source_of(path)
+        assert str(caught.value) == said
+    assert complaint("shop") == f"no spider 'shop' in spiders/: there are none; {said}"
+    more = write("more.py", NAMELESS + "class More(Books):\n    name: str\n")
+    assert complaint("more.py").startswith(f"Books and More in {more} have no name: give one to ")
+
+
+@pytest.mark.parametrize(
+    ("path", "text"),
+    [
+        ("shop.py", "class Shop(Books): name = 'shop'"),
+        ("shop.py", "class Shop(Books): name = PREFIX + 'shop'"),
+        ("base.py", "class Shop(Spider): name = f'{1}'"),
+        ("base.py", "class Thing(Item): pass"),
+        ("base.py", "class Shop(Books, Mixin): pass"),
+    ],
+)
+def test_what_is_only_a_base_or_has_a_name_somehow_is_not_told_of(path: str, text: str) -> None:
+    write("spiders/base.py", NAMELESS + "class Other(Books): name = 'other'\n")
+    with Path("spiders", path).open("a") as file:
+        file.write(text + "\n")
+    assert find_spiders().nameless == []
 
 
 def test_a_path_names_a_source_too() -> None:
@@ -188,7 +228,7 @@ def test_two_spiders_of_one_name_are_told_with_their_files() -> None:
         ("\n1 / 0", "spider.py:2: ZeroDivisionError: division by zero"),
         ("raise SystemExit(3)", "spider.py:1: SystemExit: 3"),
         ("x = 1", "spider.py has no spider with a name"),
-        ("from crawler import Spider\nclass A(Spider): pass", "has no spider with a name"),
+        ("from crawler import Spider\nclass A(Spider): pass", "A in spider.py has no name"),
         (
             "from crawler import Spider\nclass A(Spider): name='a'\nclass B(A): name='b'",
             "spider.py has several spiders: choose one, spider.py:A or spider.py:B",

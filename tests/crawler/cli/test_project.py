@@ -79,6 +79,16 @@ async def test_a_broken_file_does_not_hide_the_others(project: Project) -> None:
     assert result.err == "not read: spiders/broken.py:2: invalid syntax\n"
 
 
+async def test_a_spider_without_a_name_is_told_by_its_class(project: Project) -> None:
+    project.write("spiders/shop.py", "from crawler import Spider\nclass Shop(Spider): pass\n")
+    result = await project.crawler("list")
+    assert (result.status, result.out) == (0, "")
+    assert result.err == (
+        "not listed: Shop in spiders/shop.py has no name: give it one (name = 'books')\n"
+    )
+    assert "Shop in spiders/shop.py has no name" in project.here("run", "spiders/shop.py").error
+
+
 async def test_no_spiders_at_all_says_how_to_make_one(project: Project) -> None:
     result = await project.crawler("list")
     assert (result.status, result.out) == (0, "")
