@@ -2,11 +2,21 @@
 
 import os
 import sqlite3
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 from storage.errors import RunMismatch, StoreError
 from storage.reader import explain_read_error, open_reader
+
+# What SQLite says of the file that it writes: the other one is only read.
+_OF_TARGET = frozenset(
+    {
+        sqlite3.SQLITE_FULL,
+        sqlite3.SQLITE_IOERR_WRITE,
+        sqlite3.SQLITE_IOERR_FSYNC,
+        sqlite3.SQLITE_IOERR_TRUNCATE,
+    }
+)
 
 
 def backup(database: Path, target: Path) -> int:
@@ -17,22 +27,27 @@ def backup(database: Path, target: Path) -> int:
     Raises `RunMismatch` when `target` is there already, or nowhere; `StoreError` when it cannot
     be read or written.
     """
-    if target.exists():
-        raise RunMismatch(f"{target} is there already: a backup overwrites nothing")
-    if not target.resolve().parent.is_dir():
-        raise RunMismatch(f"cannot write {target}: there is no such directory")
     part = target.with_name(f"{target.name}.{os.getpid()}.part")
     try:
+        if target.exists():
+            raise FileExistsError
+        if not target.resolve().parent.is_dir():
+            raise RunMismatch(f"cannot write {target}: there is no such directory")
         with closing(open_reader(database)) as connection:
+            part.unlink(missing_ok=True)
+            part.touch(exist_ok=False)  # the system says better than SQLite why it cannot be
             connection.execute("PRAGMA query_only = OFF")  # it is about to write: elsewhere
             connection.execute("VACUUM INTO ?", (str(part),))
         os.link(part, target)  # fails, unlike a rename, if somebody made it meanwhile
+        return target.stat().st_size
     except FileExistsError as error:
         raise RunMismatch(f"{target} is there already: a backup overwrites nothing") from error
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from error
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) in _OF_TARGET:
+            raise StoreError(f"cannot write {target}: {error}") from error
         raise explain_read_error(error, database) from error
     finally:
-        part.unlink(missing_ok=True)
-    return target.stat().st_size
+        with suppress(OSError):  # what was in the way before this is what counts
+            part.unlink(missing_ok=True)

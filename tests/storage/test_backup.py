@@ -1,6 +1,9 @@
 """A copy of a crawl file: whole, consistent, and never in the place of another."""
 
+import resource
 import sqlite3
+import subprocess
+import sys
 import threading
 from contextlib import closing
 from pathlib import Path
@@ -9,7 +12,7 @@ import pytest
 
 import crawler
 from crawler import Item, Request, Spider
-from storage import RunMismatch
+from storage import RunMismatch, StoreError
 from storage.backup import backup
 from tests.site import serve
 
@@ -83,3 +86,38 @@ async def test_a_copy_that_cannot_be_made_leaves_nothing(tmp_path: Path) -> None
     with pytest.raises(RunMismatch, match="not an SQLite file"):
         backup(tmp_path / "text.db", tmp_path / "copy.db")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chain.db", "text.db"]
+
+
+async def test_what_is_in_the_way_of_a_copy_is_told_of_the_copy(tmp_path: Path) -> None:
+    async with serve(pages(1)) as site:
+        await crawler.run(Chain, db=tmp_path / "chain.db", arguments={"url": site.url})
+    # A name that is just not too long; that of the file beside it, while it is made, is.
+    for target, said in (
+        (tmp_path / f"{'x' * 250}.db", "File name too long"),
+        (tmp_path / f"{'x' * 300}.db", "File name too long"),
+        (Path("/proc/copy.db"), "No such file or directory"),
+    ):
+        with pytest.raises(StoreError) as caught:
+            backup(tmp_path / "chain.db", target)
+        assert str(caught.value) == f"cannot write {target}: {said}"
+
+
+async def test_a_disk_that_takes_no_more_is_that_of_the_copy(tmp_path: Path) -> None:
+    async with serve(pages(1)) as site:
+        await crawler.run(Chain, db=tmp_path / "chain.db", arguments={"url": site.url})
+
+    def bounded() -> None:
+        # What SQLite needs to read the file, which is larger, and less than the copy needs.
+        resource.setrlimit(resource.RLIMIT_FSIZE, (40_000, 40_000))
+
+    done = subprocess.run(
+        [sys.executable, "-m", "crawler", "backup", "chain.db", "copy.db"],
+        cwd=tmp_path,
+        preexec_fn=bounded,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.stderr.startswith("crawler: error: cannot write copy.db: ")
+    assert done.returncode == 75
+    assert [path.name for path in tmp_path.iterdir()] == ["chain.db"]
