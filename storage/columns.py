@@ -165,7 +165,7 @@ def _common(alternatives: Iterable[Any]) -> str:
 
 # ── an item's row ───────────────────────────────────────────────────────────────────────────
 
-_DICT_TABLE = Table("item", (Column("data", "json", "TEXT"),))
+DICT_TABLE = Table("item", (Column("data", "json", "TEXT"),))
 
 
 def row_of(item: BaseModel | dict[str, Any], url: str) -> ItemRow:
@@ -177,7 +177,7 @@ def row_of(item: BaseModel | dict[str, Any], url: str) -> ItemRow:
     (use None for "unknown"). Bytes within JSON become base64url (RFC 4648).
     """
     if isinstance(item, dict):
-        return ItemRow(_DICT_TABLE, (_dict_json(item),), url)
+        return ItemRow(DICT_TABLE, (_dict_json(item),), url)
     if not isinstance(item, BaseModel):
         raise ValueError(f"{type(item).__name__} is no item: yield a pydantic model or a dict")
     model = type(item)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from storage import bulk
-from storage.columns import fold
+from storage.columns import DICT_TABLE, fold
 from storage.errors import RunMismatch
 from storage.records import Column, ItemRow, Table
 
@@ -144,6 +144,8 @@ class ItemTables:
 
 
 def _same_model(tables: dict[str, Table], table: Table) -> None:
+    if table == DICT_TABLE:
+        return  # a model called Item shares it: whether there will be dicts, nobody knows before
     other = tables.setdefault(table.name, table)
     differing = set(other.columns) ^ set(table.columns)
     if differing:

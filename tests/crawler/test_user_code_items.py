@@ -48,6 +48,22 @@ async def test_what_was_yielded_is_stored_whatever_becomes_of_it(db: Path, rows:
     assert rows("SELECT tags FROM nested") == ['["a"]']
 
 
+async def test_a_model_called_item_and_dicts_are_both_stored(db: Path, rows: Rows) -> None:
+    own = type("Item", (Item,), {"__annotations__": {"title": str}})
+
+    class Both(Good):
+        items = (own,)
+
+        def bad(self, response: Response) -> Any:
+            yield {"n": 1}
+            yield own(title="a")
+            yield {"n": 2}
+
+    assert (await run(db, Both)).finish == "finished"
+    found = rows("SELECT data, title FROM item")
+    assert sorted(found, key=str) == [('{"n":1}', None), ('{"n":2}', None), (None, "a")]
+
+
 class Text(Item):
     """A text column."""
 

@@ -177,12 +177,32 @@ def test_two_different_models_of_one_table_are_refused_within_a_run(
     file: sqlite3.Connection,
 ) -> None:
     tables = ItemTables()
-    store(file, {"a": 1}, tables=tables)
-    with pytest.raises(RunMismatch, match="share the table 'item'"):
-        store(file, create_model("Item", title=(str, "x"))(), tables=tables)
+    store(file, versions(title=str)(title="a"), tables=tables)
+    with pytest.raises(RunMismatch, match="share the table 'book'"):
+        store(file, versions(pages=int)(pages=1), tables=tables)
     tables.forget()
+    with pytest.raises(RunMismatch, match="share the table 'book'"):
+        store(file, versions(pages=int)(pages=1), tables=tables)
+
+
+def test_a_model_called_item_shares_the_table_of_the_dicts(file: sqlite3.Connection) -> None:
+    tables = ItemTables()
+    model = create_model("Item", title=(str, "x"))
+    for _ in range(2):
+        store(file, {"a": 1}, model(title="b"), {"c": 2}, tables=tables)
+    found = file.execute("SELECT data, title FROM item").fetchall()
+    assert found.count((None, "b")) == 2
+    assert found.count(('{"a":1}', None)) == found.count(('{"c":2}', None)) == 2
+    assert coverage(file, "item", 1) == {"data": (4, 6), "title": (2, 6)}
     with pytest.raises(RunMismatch, match="share the table 'item'"):
-        store(file, create_model("Item", title=(str, "x"))(), tables=tables)
+        store(file, create_model("Item", other=(str, "x"))(), tables=tables)
+
+
+def test_a_field_in_the_place_of_the_dicts_is_told(file: sqlite3.Connection) -> None:
+    tables = ItemTables()
+    store(file, create_model("Item", data=(str, "x"))(), tables=tables)
+    with pytest.raises(RunMismatch, match="field 'data' is json now and text in this file"):
+        store(file, {"a": 1}, tables=tables)
 
 
 def test_the_next_run_may_have_another_model_of_that_name(file: sqlite3.Connection) -> None:
