@@ -20,7 +20,7 @@ from typing import Any
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from crawler.errors import DropRequest
-from crawler.url import BAD_PORTS, address_of, canonical, origin_of
+from crawler.url import BAD_PORTS, address_of, origin_of, place_of
 
 # The host name and port that the running task connects to. aiohttp makes each connection in
 # the task that asked for it, or in tasks that this one starts, which inherit the context. The
@@ -78,12 +78,12 @@ class Guard:
     def _allow(self, entry: str) -> None:
         if entry == "*":
             self._anything = True
-        elif "://" in entry:
-            self._named.add(address_of(canonical(entry)))
-        elif entry.count(":") == 1 or "]:" in entry:
-            self._named.add(address_of(canonical(f"http://{entry}/")))
+            return
+        host, port = place_of(entry)
+        if port is None:
+            self._hosts.add(host)
         else:
-            self._hosts.add(entry.strip("[]").lower())
+            self._named.add((host, port))
 
     def name(self, url: str) -> None:
         """Make the host and port of a start URL reachable, whatever address it has."""

@@ -7,20 +7,50 @@ what the caller says (`--set`, or keyword arguments of `crawler.run`).
 import difflib
 import json
 import os
+import re
 import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, get_origin
+from typing import Annotated, Any, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+)
 
 from crawler.errors import SettingsError
+from crawler.url import place_of
 
 PREFIX = "CRAWLER_"
 _CALLER, _ENVIRONMENT = "the arguments", "the environment"
 USER_AGENT = "crawler/0.1"
+
+
+_HEADER_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")  # a token, by RFC 9110
+_HEADER_VALUE = re.compile(r"[^\x00-\x08\x0a-\x1f\x7f\ud800-\udfff]*")
+
+
+def _header_name(name: str) -> str:
+    if not _HEADER_NAME.fullmatch(name):
+        raise ValueError("a header's name is a word such as X-Api-Key")
+    return name
+
+
+def _header_value(value: str) -> str:
+    if not _HEADER_VALUE.fullmatch(value):
+        raise ValueError("a header's value is one line of text")
+    return value
+
+
+Headers = dict[
+    Annotated[str, AfterValidator(_header_name)], Annotated[str, AfterValidator(_header_value)]
+]
 
 
 class HostSettings(BaseModel):
@@ -33,7 +63,7 @@ class HostSettings(BaseModel):
     delay: float | None = Field(None, ge=0, description="Seconds between two contacts.")
     timeout: float | None = Field(None, gt=0, description="Seconds for a whole fetch.")
     robots: bool | None = Field(None, description="Obey the host's robots.txt.")
-    headers: dict[str, str] = Field({}, description="Sent with every request to the host.")
+    headers: Headers = Field({}, description="Sent with every request to the host.")
 
 
 class Settings(BaseModel):
@@ -60,7 +90,7 @@ class Settings(BaseModel):
     contact: str | None = Field(
         None, description="URL or e-mail address, added to the User-Agent for site owners."
     )
-    headers: dict[str, str] = Field({}, description="Sent with every request.")
+    headers: Headers = Field({}, description="Sent with every request.")
     timeout: float = Field(60.0, gt=0, description="Seconds for a whole fetch, redirects included.")
     connect_timeout: float = Field(
         10.0, gt=0, description="Seconds to look up a host's name, and to connect to it."
@@ -139,6 +169,14 @@ class Settings(BaseModel):
     def _one_line(cls, value: str | None) -> str | None:
         if value is not None and not value.isprintable():
             raise ValueError("must be one line of printable text")
+        return value
+
+    @field_validator("allow_private")
+    @classmethod
+    def _places(cls, value: list[str]) -> list[str]:
+        for entry in value:
+            if entry != "*":
+                place_of(entry)
         return value
 
     @field_validator("strip_params")
@@ -252,11 +290,13 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
 
 def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, Any]]) -> str:
     problem = error.errors()[0]
-    path = [str(part) for part in problem["loc"]]
+    path = [str(part) for part in problem["loc"] if part != "[key]"]
     if problem["type"] == "extra_forbidden":
         near = difflib.get_close_matches(path[-1], HostSettings.model_fields, n=1)
         hint = f": did you mean {near[0]!r}?" if near else ""
         return f"unknown setting {path[-1]!r} in a [[host]] table{hint}"
     where = [where for where, values in sources.items() if path[0] in values][-1]
     said = problem["msg"].removeprefix("Value error, ")
-    return f"setting {'.'.join(path)!r} in {where}: {said} (got {problem['input']!r})"
+    # What a header holds is nobody's business: often a key.
+    got = "" if "headers" in path[:-1] else f" (got {problem['input']!r})"
+    return f"setting {'.'.join(path)!r} in {where}: {said}{got}"

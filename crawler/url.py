@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from functools import lru_cache
 from hashlib import blake2b
+from ipaddress import IPv6Address
 from typing import Any, Self
 
 from ada_url import join_url, normalize_url
@@ -36,6 +37,8 @@ _USERINFO = re.compile(r"^([a-z][a-z0-9+.\-]*://)[^/?]*@")
 _RAW_USERINFO = re.compile(
     r"^([\x00-\x20]*(?:https?:[/\\]*|(?:[a-z][a-z0-9+.\-]*:)?[/\\]{2,}))[^/\\?#]*@", re.IGNORECASE
 )
+# What is in no host, nor in `host:port`, but would be a part of a URL around it.
+_NO_PLACE = re.compile(r"[\s/\\?#@%]|:$")
 _TAB_OR_NEWLINE = re.compile(r"[\t\r\n]")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _SHOWN = 200  # characters of a broken URL that go into a message
@@ -118,6 +121,24 @@ def address_of(url: str) -> tuple[str, int]:
     if port:
         return name.strip("[]"), int(port)
     return name.strip("[]"), 443 if url.startswith("https:") else 80
+
+
+def place_of(text: str) -> tuple[str, int | None]:
+    """Return the host and port that somebody names: "host:port", "host", or the URL of either.
+
+    As `address_of` gives them; no port stands for all of them. Raises `ValueError` when it is
+    none of these: a network, a pattern, or no host at all.
+    """
+    with suppress(ValueError):
+        return str(IPv6Address(text.removeprefix("[").removesuffix("]"))), None
+    whole = "://" in text
+    if whole or not _NO_PLACE.search(text):
+        with suppress(ValueError):
+            url = canonical(text if whole else f"http://{text}/")
+            if is_web(url) and text.isprintable() and "*" not in host_of(url):
+                host, port = address_of(url)
+                return host, port if whole or ":" in text else None
+    raise ValueError(f'{text!r} is not a host: name it as "host:port" or "host"')
 
 
 def has_bad_port(host: str) -> bool:

@@ -197,6 +197,9 @@ def test_a_name_that_a_start_url_gives_may_resolve_to_anything() -> None:
         ("::1", "http://[::1]:8000/", "http://[::2]/"),
         ("http://127.0.0.1:8000", "http://127.0.0.1:8000/x", "http://127.0.0.1/"),
         ("https://10.0.0.1/path", "https://10.0.0.1/", "http://10.0.0.1/"),
+        ("127.1", "http://127.0.0.1/", "http://127.0.0.2/"),
+        ("0:0:0:0:0:0:0:1", "http://[::1]/", "http://[::2]/"),
+        ("127.0.0.1:80", "http://127.0.0.1/", "http://127.0.0.1:81/"),
     ],
 )
 def test_allow_private_opens_what_it_names(entry: str, opens: str, keeps_shut: str) -> None:
@@ -206,7 +209,8 @@ def test_allow_private_opens_what_it_names(entry: str, opens: str, keeps_shut: s
 
 
 def test_allow_private_may_name_a_host_in_any_case() -> None:
-    guard = Guard(["Intranet.Example", "other.example:8080"])
+    guard = Guard(["Intranet.Example", "other.example:8080", "bücher.example"])
+    assert guard.admits("xn--bcher-kva.example", 80, "10.0.0.1")
     assert guard.admits("intranet.example", 80, "10.0.0.1")
     assert guard.admits("intranet.example", 9999, "::1")
     assert guard.admits("other.example", 8080, "10.0.0.1")

@@ -185,6 +185,16 @@ def test_a_host_table_says_which_hosts(config: Path) -> None:
         ("contact", "a\nb"),
         ("headers", "x"),
         ("allow_private", "[1]"),
+        ("allow_private", '[""]'),
+        ("allow_private", '["a", "10.0.0.0/8"]'),
+        ("allow_private", "*.internal"),
+        ("allow_private", "localhost:"),
+        ("allow_private", "localhost:http"),
+        ("allow_private", "localhost:99999"),
+        ("allow_private", "ftp://localhost"),
+        ("allow_private", "user@localhost"),
+        ("allow_private", "two hosts"),
+        ("allow_private", "host\n"),
         ("host", "x"),
     ],
 )
@@ -193,6 +203,37 @@ def test_an_impossible_value_is_refused_by_name_and_source(key: str, value: str)
     assert line.startswith(f"setting '{key}")
     assert " in the arguments: " in line
     assert "(got " in line
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("X-A", "two\r\nlines", "a header's value is one line of text"),
+        ("X-A", "nul\0", "a header's value is one line of text"),
+        ("X-A", "\ud800", "a header's value is one line of text"),
+        ("X-A", 7, "Input should be a valid string"),
+        ("X A", "1", "a header's name is a word such as X-Api-Key"),
+        ("X-A:", "1", "a header's name is a word such as X-Api-Key"),
+        ("X-A\n", "1", "a header's name is a word such as X-Api-Key"),
+        ("", "1", "a header's name is a word such as X-Api-Key"),
+        ("ä", "1", "a header's name is a word such as X-Api-Key"),
+    ],
+)
+def test_a_header_that_cannot_be_sent_is_refused_without_its_value(
+    name: str, value: Any, said: str
+) -> None:
+    where = repr(f"headers.{name}")
+    assert refusal(None, None, {"headers": {name: value}}) == (
+        f"setting {where} in the arguments: {said}"
+    )
+    where = repr(f"host.0.headers.{name}")
+    table = {"match": "*", "headers": {name: value}}
+    assert refusal(None, {"host": [table]}) == f"setting {where} in the spider's settings: {said}"
+
+
+def test_a_header_may_hold_any_line_of_text() -> None:
+    headers = {"X-A": "a\tb", "Accept-Language": "", "X-City": "Zürich"}
+    assert load_settings(None, None, {"headers": headers}).headers == headers
 
 
 def test_the_source_that_is_named_is_the_one_that_was_used(
