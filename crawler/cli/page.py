@@ -68,8 +68,9 @@ class PageFetcher:
         if verdict.rules is None:
             if not verdict.failed:
                 raise DropRequest(f"{verdict.reason}: {url}")
-            detail = f"robots.txt of {origin_of(url)} (--set robots=false goes without)"
-            raise FetchError(verdict.reason, detail)
+            # Where nobody is there for robots.txt, nobody is there for the page.
+            hint = "" if verdict.unreachable else " (--set robots=false goes without)"
+            raise FetchError(verdict.reason, f"robots.txt of {origin_of(url)}{hint}")
         if not self._rulebook.allows(verdict, url):
             raise DropRequest(f"robots: {url} is disallowed (--set robots=false ignores that)")
 

@@ -66,3 +66,14 @@ async def test_nobody_there_is_one_line(project: Project) -> None:
     result = await project.crawler("fetch", url, "--set", "robots=false")
     assert "connection: " in result.error
     assert result.status == 1
+
+
+async def test_to_go_without_robots_txt_is_offered_where_it_would_help(project: Project) -> None:
+    async with serve({"/robots.txt": (503, {}, ""), "/": page(0)}) as site:
+        failed = await project.crawler("fetch", site.url)
+        gone = await project.crawler("fetch", site.url, "--set", "robots=false")
+    assert failed.error.endswith("(--set robots=false goes without)")
+    assert (failed.status, gone.status) == (1, 0)
+    nobody = await project.crawler("fetch", site.url)
+    assert nobody.error == f"crawler: error: connection: robots.txt of {site.url[:-1]}"
+    assert nobody.status == 1
