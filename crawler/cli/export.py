@@ -53,7 +53,8 @@ def export(
     """Write a crawl's items to a CSV, JSON Lines or Parquet file.
 
     Any number of items takes the same memory; the file appears when it is complete. It works
-    while the crawl runs. JSON Lines takes all tables at once, the others one.
+    while the crawl runs. JSON Lines takes all tables at once, the others one: say which with
+    --table when the run has items in several.
 
     \b
     Example:

@@ -51,7 +51,8 @@ from storage.runs import queued
     "-o",
     "out",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="Write the run's items to this .csv, .jsonl or .parquet file at the end.",
+    help="Write the run's items to this .csv, .jsonl or .parquet file at the end; items of several "
+    "tables, but for .jsonl, to a file for each: books.author.csv.",
 )
 @log_options
 @click.pass_obj
