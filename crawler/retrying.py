@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from datetime import UTC
 from email.utils import parsedate_to_datetime
-from inspect import isasyncgenfunction, isgeneratorfunction
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
 from typing import Any, ParamSpec, TypeVar, overload
 
 import tenacity
@@ -73,11 +73,10 @@ def retry(
 
     Cancellation is never retried, whatever `on` says. Each retry is a debug line of the logger
     `crawler.retrying`, without the call's arguments. The tries are tenacity's: the decorated
-    function has its `.retry` to adjust in tests. Raises `TypeError` for a generator function,
-    which would start over and yield twice, and `ValueError`.
+    function has its `.retry` to adjust in tests. Raises `TypeError` and `ValueError` for wrong
+    arguments as it decorates, and for a generator function, which would start over and yield twice.
     """
-    if attempts < 1 or backoff < 0 or max_delay < 0 or (timeout is not None and timeout <= 0):
-        raise ValueError("retry needs attempts >= 1, backoff and max_delay >= 0, timeout > 0")
+    _check(on, attempts, backoff, max_delay, timeout)
     stop = tenacity.stop_after_attempt(attempts)
     again = tenacity.retry(
         retry=tenacity.retry_if_exception(_only_exceptions(on)),
@@ -88,7 +87,7 @@ def retry(
     )
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        if not callable(function):
+        if not callable(function) or _is_exception_type(function):
             raise TypeError(f"retry takes a function, not {function!r}: write retry(on=...)")
         if isgeneratorfunction(function) or isasyncgenfunction(function):
             name = getattr(function, "__qualname__", repr(function))
@@ -96,6 +95,31 @@ def retry(
         return again(function)
 
     return decorate if function is None else decorate(function)
+
+
+def _check(on: Any, attempts: Any, backoff: Any, max_delay: Any, timeout: Any) -> None:
+    kinds = on if isinstance(on, tuple) else (on,)
+    if isinstance(on, type | tuple) and not all(map(_is_exception_type, kinds)):
+        raise TypeError(f"retry(on=...) takes exception types, and {on!r} is not only that")
+    if not isinstance(on, tuple) and (not callable(on) or iscoroutinefunction(on)):
+        raise TypeError(
+            f"retry(on=...) takes exception types, or a plain function of one, not {on!r}"
+        )
+    if not isinstance(attempts, int):
+        raise TypeError(f"retry(attempts=...) takes a whole number, not {attempts!r}")
+    seconds = {"backoff": backoff, "max_delay": max_delay}
+    if timeout is not None:
+        seconds["timeout"] = timeout
+    for name, value in seconds.items():
+        if not isinstance(value, int | float):
+            raise TypeError(f"retry({name}=...) takes seconds, not {value!r}")
+    # Asked for what they are to be, for a number that is none is not less than anything.
+    if not (attempts >= 1 and backoff >= 0 and max_delay >= 0 and seconds.get("timeout", 1) > 0):
+        raise ValueError("retry needs attempts >= 1, backoff and max_delay >= 0, timeout > 0")
+
+
+def _is_exception_type(value: object) -> bool:
+    return isinstance(value, type) and issubclass(value, BaseException)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

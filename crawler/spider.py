@@ -1,5 +1,6 @@
 """What users subclass."""
 
+import inspect
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -103,7 +104,7 @@ class Spider:
 def bound_middleware(spider: Spider) -> list[Middleware]:
     """Return the spider's middleware, methods named in its class body bound to it.
 
-    Raises `SpiderError` for one that cannot be called.
+    Raises `SpiderError` for one that cannot be called as a middleware is.
     """
     bound: list[Middleware] = []
     for layer in spider.middleware:
@@ -113,8 +114,25 @@ def bound_middleware(spider: Spider) -> list[Middleware]:
             layer = getattr(spider, name, None)  # type: ignore[assignment]
         if not callable(layer):
             raise SpiderError(f"middleware {name or layer!r} of {spider.name} is not a function")
+        if not _takes_two(layer):
+            raise SpiderError(
+                f"middleware {name or layer!r} of {spider.name} takes other arguments than "
+                "(request, call_next)"
+            )
         bound.append(layer)
     return bound
+
+
+def _takes_two(layer: Callable[..., object]) -> bool:
+    try:
+        signature = inspect.signature(layer)
+    except (TypeError, ValueError):
+        return True  # built in: nobody can tell
+    try:
+        signature.bind(None, None)
+    except TypeError:
+        return False
+    return True
 
 
 def start_requests(spider: Spider) -> AsyncIterator[Request]:

@@ -34,6 +34,8 @@ class Timer:
     """
 
     def __init__(self, label: str | None = None, report: Report | None = None) -> None:
+        if report is not None and (not callable(report) or iscoroutinefunction(report)):
+            raise TypeError(f"timed(report=...) takes a plain function, not {report!r}")
         self.label = label
         self._report = report or _log_timing
         self._started: float | None = None
@@ -63,6 +65,8 @@ class Timer:
 
     def __call__(self, function: Callable[P, R], /) -> Callable[P, R]:
         """Return `function`, each call of it timed and reported."""
+        if not callable(function):
+            raise TypeError(f"timed takes a label or a function, not {function!r}")
         name = getattr(function, "__qualname__", repr(function))
         label, report = self.label or name, self._report
         if isgeneratorfunction(function) or isasyncgenfunction(function):
@@ -101,12 +105,11 @@ def timed(label: Any = None, *, report: Report | None = None) -> Any:
     Each call gets its own `Timing`, which goes to `report`; by default to the log
     `crawler.timing`, at debug. A function's label is its name unless one is given.
     Exceptions and cancellation pass through, and count as `failed`. Waiting counts: this is
-    the clock on the wall, by `time.perf_counter`. Raises `TypeError` for a generator function.
+    the clock on the wall, by `time.perf_counter`. Raises `TypeError` for wrong arguments, and for
+    a generator function.
     """
     if label is None or isinstance(label, str):
         return Timer(label, report)
-    if not callable(label):
-        raise TypeError(f"timed takes a label or a function, not {label!r}")
     return Timer(None, report)(label)
 
 

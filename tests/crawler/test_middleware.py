@@ -17,6 +17,7 @@ from crawler import (
     RetryLater,
     Spider,
     UsageError,
+    retry,
 )
 from tests.site import serve
 
@@ -101,6 +102,19 @@ async def test_a_method_is_named_in_the_class_body(crawl, rows, by_name):
 async def test_a_middleware_that_is_no_function_is_told_before_anything_runs(crawl, db):
     with pytest.raises(UsageError, match="middleware 'cont' of"):
         await crawl(reader("http://127.0.0.1:1/", middleware=["cont"]))
+    assert not db.exists()
+
+
+async def test_a_middleware_with_other_arguments_is_told_before_anything_runs(crawl, db):
+    async def alone(request): ...
+
+    async def three(request, call_next, settings): ...
+
+    for layer, name in ((alone, "alone"), (three, "three"), (retry, "retry")):
+        with pytest.raises(UsageError) as caught:
+            await crawl(reader("http://127.0.0.1:1/", middleware=[layer]))
+        assert f"middleware '{name}' of " in str(caught.value)
+        assert str(caught.value).endswith(" takes other arguments than (request, call_next)")
     assert not db.exists()
 
 

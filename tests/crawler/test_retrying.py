@@ -206,7 +206,11 @@ async def test_no_try_begins_after_the_timeout() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"attempts": 0}, {"backoff": -1.0}, {"max_delay": -1.0}, {"timeout": 0.0}]
+    "wrong",
+    [
+        *({"attempts": 0}, {"backoff": -1.0}, {"max_delay": -1.0}, {"timeout": 0.0}),
+        *({"backoff": float("nan")}, {"max_delay": float("nan")}, {"timeout": float("nan")}),
+    ],
 )
 def test_impossible_numbers_are_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="attempts >= 1"):
@@ -221,9 +225,38 @@ def test_a_generator_is_refused() -> None:
         retry(pages)
 
 
-def test_a_number_in_place_of_the_function_is_refused() -> None:
-    with pytest.raises(TypeError, match="not 3"):
-        retry(3)  # type: ignore[call-overload]
+async def _is_busy(_: Exception) -> bool:
+    return True
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"on": 5}, r"retry\(on=\.\.\.\) takes exception types, .* not 5"),
+        ({"on": None}, r"retry\(on=\.\.\.\) .* not None"),
+        ({"on": [OSError]}, r"retry\(on=\.\.\.\) .* not \["),
+        ({"on": int}, r"retry\(on=\.\.\.\) .* <class 'int'> is not only that"),
+        ({"on": (OSError, 503)}, r"retry\(on=\.\.\.\) .*, 503\) is not only that"),
+        ({"on": OSError("x")}, r"retry\(on=\.\.\.\) .* not OSError\('x'\)"),
+        ({"on": _is_busy}, r"retry\(on=\.\.\.\) .* a plain function of one, not .*_is_busy"),
+        ({"attempts": "3"}, r"retry\(attempts=\.\.\.\) takes a whole number, not '3'"),
+        ({"attempts": 2.5}, r"retry\(attempts=\.\.\.\) takes a whole number, not 2.5"),
+        ({"backoff": "1"}, r"retry\(backoff=\.\.\.\) takes seconds, not '1'"),
+        ({"max_delay": None}, r"retry\(max_delay=\.\.\.\) takes seconds, not None"),
+        ({"timeout": "1"}, r"retry\(timeout=\.\.\.\) takes seconds, not '1'"),
+    ],
+)
+def test_arguments_of_a_wrong_type_are_refused_before_anything_fails(
+    wrong: dict[str, object], said: str
+) -> None:
+    with pytest.raises(TypeError, match=f"^{said}"):
+        retry(**wrong)  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("wrong", [3, OSError])
+def test_what_is_no_function_is_refused_in_its_place(wrong: object) -> None:
+    with pytest.raises(TypeError, match=r"^retry takes a function, not .*: write retry\(on=...\)"):
+        retry(wrong)  # type: ignore[call-overload]
 
 
 def test_a_retry_is_logged_without_its_arguments(caplog: pytest.LogCaptureFixture) -> None:

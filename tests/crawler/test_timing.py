@@ -181,6 +181,17 @@ def test_a_generator_is_refused_with_a_hint() -> None:
 def test_what_is_neither_label_nor_function_is_refused() -> None:
     with pytest.raises(TypeError, match="42"):
         timed(42)  # type: ignore[call-overload]
+    with pytest.raises(TypeError, match=r"^timed takes a label or a function, not 42"):
+        timed("label")(42)  # type: ignore[arg-type]
+
+
+async def _report(_: Timing) -> None: ...
+
+
+@pytest.mark.parametrize("report", [42, "print", _report])
+def test_a_report_that_cannot_be_called_so_is_refused_before_there_is_one(report: object) -> None:
+    with pytest.raises(TypeError, match=r"^timed\(report=\.\.\.\) takes a plain function, not "):
+        timed(report=report)  # type: ignore[call-overload]
 
 
 def test_importing_it_loads_no_http_library() -> None:
