@@ -19,6 +19,9 @@ OUT_OF_FILES = (errno.EMFILE, errno.ENFILE)
 # the process may have open. The rest is for those in use, and for what else is a file.
 _MOST_KEPT = 512
 _KEPT_PART = 8
+# Files of a crawl that are no connections to its hosts: the store's, look-ups of names (128 of them
+# at once), logs, what a spider has open; and those of each process that runs callbacks.
+_OTHERS, _OF_A_PROCESS = 256, 8
 
 
 class WireConnector(aiohttp.TCPConnector):
@@ -68,6 +71,15 @@ def most_kept() -> int:
     if soft == resource.RLIM_INFINITY:
         return _MOST_KEPT
     return max(1, min(_MOST_KEPT, soft // _KEPT_PART))
+
+
+def files_needed(concurrency: int, processes: int) -> int:
+    """Return how many files a crawl must be allowed to open for so many fetches at once.
+
+    Of these `most_kept` has its two parts: a quarter, up to a number.
+    """
+    used = concurrency + _OTHERS + _OF_A_PROCESS * processes
+    return min(-(-used * _KEPT_PART // (_KEPT_PART - 2)), used + 2 * _MOST_KEPT)
 
 
 def tls_context() -> ssl.SSLContext:

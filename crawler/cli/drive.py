@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import os
+import resource
 import signal
 import sys
 from contextlib import AsyncExitStack
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple, Self
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions
 from crawler.cli.progress import shown
+from crawler.connector import files_needed
 from crawler.engine import Crawl
 from crawler.heap import hold_on
 from crawler.summary import Summary
@@ -41,6 +43,7 @@ async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Ou
     # The database thread waits for the loop to let it go on, several times a commit.
     sys.setswitchinterval(_SWITCH_AFTER)
     hold_on()
+    _allow_files(files_needed(crawl.settings.concurrency, crawl.settings.processes), options)
     async with AsyncExitStack() as stack:
         signals = stack.enter_context(_Signals(crawl, options))
         await stack.enter_async_context(shown(crawl, options))
@@ -51,6 +54,26 @@ async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Ou
         finally:
             said.cancel()
     return Outcome(summary, signals.received)
+
+
+def _allow_files(needed: int, options: LogOptions) -> None:
+    """Have the system let this process open so many files; say so if it does not.
+
+    Many a shell allows 1,024 where the system allows more: for programs that use `select`.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    if soft != resource.RLIM_INFINITY and soft < allowed:
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+        except (OSError, ValueError):
+            allowed = soft  # macOS has a limit below what it calls none
+    if allowed < needed:
+        notice(
+            f"no more than {allowed:,} files may be open, and so many fetches at once may need "
+            f"{needed:,}: raise the limit (ulimit -Hn), or lower concurrency",
+            options,
+        )
 
 
 async def _announce(crawl: Crawl, options: LogOptions, beginning: str) -> None:
