@@ -56,6 +56,8 @@ class Seeder:
         self._progress = progress
         self._cookies = cookies
         self._hosts: set[str] = set()
+        self._named: list[str] = []  # of these, those since the scope was looked at
+        self._around = Scope(())  # the sites of all the others
         self._complete = run.seeded  # all hosts have been named
         self._begun = run.resumed  # pages may have been fetched
         self._grew = False  # the default scope did, since then
@@ -64,6 +66,7 @@ class Seeder:
         """Take up what the start requests of an earlier process named."""
         for host in await self._store.start_hosts(self._run):
             self._hosts.add(host)
+            self._named.append(host)
             # A host shows no default port, and does not say which scheme's it is.
             self._guard.name(f"http://{host}/")
             self._guard.name(f"https://{host}/")
@@ -136,10 +139,9 @@ class Seeder:
         return record
 
     async def _add(self, records: Sequence[NewRequest], *, last: bool) -> None:
-        named = len(self._hosts)
         for record in records:
             self._name(record.url, record.host)
-        if len(self._hosts) > named:
+        if self._named:
             self._grew |= self._begun and self._has_default_scope
             self._widen_scope()
         # `start` may have logged in, and is not run again once all it yields is in the store.
@@ -162,6 +164,7 @@ class Seeder:
             self._guard.name(url)
             self._rulebook.forget(origin_of(url))
             self._hosts.add(host)
+            self._named.append(host)
 
     @property
     def _has_default_scope(self) -> bool:
@@ -169,12 +172,11 @@ class Seeder:
 
     def _widen_scope(self) -> None:
         domains = self._spider.allowed_domains
+        # Only the new ones are looked at: with each batch all of a million would take for ever.
+        self._around = self._around.grown(self._named, may_grow=not self._complete)
+        self._named.clear()
         try:
-            scope = (
-                Scope(domains)
-                if domains is not None
-                else Scope.around(self._hosts, may_grow=not self._complete)
-            )
+            scope = self._around if domains is None else Scope(domains)
         except ValueError as error:
             raise UsageError(f"allowed_domains of {self._spider.name}: {error}") from error
         if scope != self._discovery.scope:

@@ -219,8 +219,12 @@ class Scope:
     @classmethod
     def around(cls, hosts: Iterable[str], *, may_grow: bool = False) -> Self:
         """Return the scope that is exactly the sites of `hosts`: the default of a crawl."""
-        scope = cls(())
-        scope._sites = frozenset(map(site_of, hosts))
+        return cls(()).grown(hosts, may_grow=may_grow)
+
+    def grown(self, hosts: Iterable[str], *, may_grow: bool) -> Self:
+        """Return a scope of the sites of this one, and those of `hosts`."""
+        scope = type(self)(())
+        scope._sites = self._sites.union(map(site_of, hosts))
         scope.may_grow = may_grow
         return scope
 
