@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable
-from contextvars import ContextVar
 
 import aiohttp
 
@@ -10,12 +9,8 @@ from crawler.deadline import Deadline
 from crawler.decoding import Decoder, decoder_for
 from crawler.errors import FetchError
 from crawler.exchange import Answer
+from crawler.places import PLACE, Place, Places, rank_of
 
-# A body of more than this is read on only when it has one of a few places, and one that turns out
-# larger still when it has one of even fewer. So what is held of bodies is bounded, however many are
-# being fetched, and a crawl of pages of a megabyte still has a dozen of them at once.
-MEDIUM, LARGE = 1 << 19, 1 << 21
-MEDIUM_AT_ONCE, LARGE_AT_ONCE = 12, 2
 # Wire bytes that are decoded without a pause. The costliest there are, zstd frames of 9 bytes,
 # take 30 ms. A piece of a bomb makes 200 times as much: until there is a place, it is a small one.
 _PIECE, _FIRST_PIECE = 16 * 1024, 4 * 1024
@@ -24,69 +19,6 @@ _REST_BYTES = 16 * 1024
 _REST_SECONDS = 0.5
 
 _NO_BODY = (204, 304)
-
-
-class Places:
-    """The places there are for medium and for large bodies."""
-
-    def __init__(self) -> None:
-        self.of_rank = (asyncio.Semaphore(MEDIUM_AT_ONCE), asyncio.Semaphore(LARGE_AT_ONCE))
-
-
-class Place:
-    """A visit's place among those that have a large body, kept until the page is through.
-
-    Fetching is faster than parsing: bodies that wait for their callback would pile up.
-    """
-
-    __slots__ = ("_held", "_over", "_rank")
-
-    def __init__(self) -> None:
-        self._rank = 0
-        self._over = False
-        self._held: asyncio.Semaphore | None = None
-
-    async def take(self, places: Places, rank: int) -> None:
-        """Wait for a place of a rank, unless the visit has one, or waits for one already.
-
-        A lower one is kept meanwhile: who has one of the highest waits for no other, so it ends.
-        """
-        if rank <= self._rank:
-            return
-        before, self._rank = self._rank, rank
-        wanted = places.of_rank[rank - 1]
-        try:
-            await wanted.acquire()
-        except BaseException:
-            self._rank = before
-            raise
-        self._release()
-        if self._over:
-            wanted.release()
-        else:
-            self._held = wanted
-
-    def give_back(self) -> None:
-        """Let the next one have the place, if one was taken."""
-        self._over = True
-        self._release()
-
-    def _release(self) -> None:
-        if self._held is not None:
-            self._held.release()
-            self._held = None
-
-
-def _rank_of(size: int) -> int:
-    return (size > MEDIUM) + (size > LARGE)
-
-
-# The place of the visit whose page is being fetched. What a callback fetches has none: it would
-# wait for one that its own page keeps.
-PLACE: ContextVar[Place | None] = ContextVar("place", default=None)
-# The place that the page whose callback is running keeps, if any. A callback that fetches lends it:
-# the host it waits for may be busy with nothing but bodies that wait for a place.
-KEPT: ContextVar[Place | None] = ContextVar("kept", default=None)
 
 
 class Bodies:
@@ -98,7 +30,11 @@ class Bodies:
         self._places_of_others = Places()
 
     async def read(
-        self, answer: aiohttp.ClientResponse | Answer, first: int | None, deadline: Deadline
+        self,
+        answer: aiohttp.ClientResponse | Answer,
+        first: int | None,
+        deadline: Deadline,
+        host: str,
     ) -> bytes:
         """Return the decoded body; of a larger one its `first` bytes, if that is given.
 
@@ -121,8 +57,8 @@ class Bodies:
         place, places = (visit, self._places) if visit else (Place(), self._places_of_others)
         rank = 0
         try:
-            if first is None and length is not None and (rank := _rank_of(length)):
-                await off_the_clock(deadline, place.take(places, rank))
+            if first is None and length is not None and (rank := rank_of(length)):
+                await off_the_clock(deadline, place.take(places, rank, host))
             while chunk := await answer.content.readany():
                 for part in _parts(chunk, decoder, _PIECE if rank == 2 else _FIRST_PIECE):
                     parts.append(part)
@@ -131,9 +67,9 @@ class Bodies:
                         if first is None:
                             raise FetchError("too_large", f"over {limit} bytes")
                         return b"".join(parts)[:limit]
-                    if _rank_of(size) > rank:
-                        rank = _rank_of(size)
-                        await off_the_clock(deadline, place.take(places, rank))
+                    if rank_of(size) > rank:
+                        rank = rank_of(size)
+                        await off_the_clock(deadline, place.take(places, rank, host))
                     elif decoder is not None and len(chunk) > _PIECE:
                         await asyncio.sleep(0)
             if decoder is not None:

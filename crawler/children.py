@@ -12,10 +12,10 @@ from socket import socketpair
 from typing import Any, Self
 
 from crawler import log_transfer
-from crawler.body import KEPT, Place
 from crawler.channel import Channel, Message, send_first
 from crawler.errors import CrawlerError, SpiderError
 from crawler.messages import Say, Start, Work, packed_fingerprints
+from crawler.places import KEPT, Place
 from crawler.url import Scope
 
 # Beats are so far apart at most (seconds): then it is seen that a process has ended whose socket
@@ -42,7 +42,7 @@ class ChildLost(CrawlerError):
         self.reason = reason
 
 
-Asked = Callable[["Child", Message], None]
+Asked = Callable[["Child", Message, Place | None], None]
 
 
 class Child:
@@ -170,8 +170,7 @@ class Child:
     async def parse(self, work: Work, scope: Scope) -> Message:
         """Have the child do its part of a page; return what came of it.
 
-        Raises `ChildLost`. When cancelled, so is the callback. A place that is kept for the page
-        is given back when its callback fetches.
+        Raises `ChildLost`. When cancelled, so is the callback.
         """
         if self._scope != scope:
             self._channel.send((Say.SCOPE, scope))
@@ -212,11 +211,9 @@ class Child:
                 if (answer := self._pages.get(number)) is not None and not answer.done():
                     answer.set_result(done)
             case (Say.FETCH, _, page, _):
-                if (kept := self._kept.get(page)) is not None:
-                    kept.give_back()
-                self._asked(self, message)
+                self._asked(self, message, self._kept.get(page))
             case (Say.CANCEL, _):
-                self._asked(self, message)
+                self._asked(self, message, None)
             case (Say.READY,):
                 self._here.set()
             case (Say.UNFIT, ours, text):

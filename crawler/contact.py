@@ -1,12 +1,14 @@
 """One caller's permission to speak with a host, carried along from redirect to redirect."""
 
 import asyncio
+import math
 import time
 from types import TracebackType
 from typing import Self
 
 from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.links import Discovery
+from crawler.places import KEPT, PLACE, Place
 from crawler.response import Response
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
@@ -132,23 +134,16 @@ class Contact:
         Raises `FetchError` or `RetryLater` when that would take too long: who waits here holds a
         worker.
         """
-        _refuse_crowd(gate, time.monotonic())
-        gate.waiting += 1
-        freed = gate.freed = gate.freed or asyncio.Event()
-        try:
-            while (opens := gate.opens_at(now := time.monotonic())) > now:
-                _refuse_rest(gate, now)
-                freed.clear()
-                try:
-                    async with asyncio.timeout(opens - now if opens < float("inf") else None):
-                        await freed.wait()
-                except TimeoutError:
-                    pass  # its time has come
-        except BaseException:
+        if gate.opens_at(now := time.monotonic()) > now:
+            _refuse_crowd(gate, now)
+            gate.waiting += 1
+            try:
+                await _opening(gate)
+            except BaseException:
+                gate.waiting -= 1
+                self._house.scheduler.changed(gate)  # the frontier, held back for us, may go on
+                raise
             gate.waiting -= 1
-            self._house.scheduler.changed(gate)  # the frontier, held back for us, may go on
-            raise
-        gate.waiting -= 1
         gate.enter()
         self._gate = gate
         self._begun(gate)
@@ -174,13 +169,34 @@ class Contact:
     def answered(self, response: Response | None) -> None:
         """Note that the host answered; None is a redirect."""
         if self._gate is not None:
-            seconds = time.monotonic() - self._since
-            self._house.throttle.answered(self._gate, seconds, response)
+            self._house.throttle.answered(self._gate, self._seconds(), response)
 
     def failed(self, error: FetchError) -> None:
         """Note that no whole answer came."""
         if self._gate is not None:
-            self._house.throttle.failed(self._gate, error, time.monotonic() - self._since)
+            self._house.throttle.failed(self._gate, error, self._seconds())
+
+    def _seconds(self) -> float:
+        """How long the host took: that we had no place for its body says nothing about it."""
+        place = PLACE.get()
+        waited = 0.0 if place is None else place.waited
+        return max(0.0, time.monotonic() - self._since - waited)
+
+
+async def _opening(gate: HostGate) -> None:
+    """Wait until the host may be asked. Raises `FetchError` when it rests for long."""
+    freed = gate.freed = gate.freed or asyncio.Event()
+    with (KEPT.get() or Place()).urge(gate.host) as urge:
+        while (opens := gate.opens_at(now := time.monotonic())) > now:
+            _refuse_rest(gate, now)
+            freed.clear()
+            if opens == math.inf:
+                urge.again()  # its slots may be taken by bodies that wait for our page's place
+            try:
+                async with asyncio.timeout(opens - now if opens < math.inf else None):
+                    await freed.wait()
+            except TimeoutError:
+                pass  # its time has come
 
 
 def _refuse_crowd(gate: HostGate, now: float) -> None:

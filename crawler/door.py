@@ -5,7 +5,6 @@ from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
 from functools import partial
 
-from crawler.body import KEPT
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
 from crawler.middleware import Handler, Middleware, around, compose
@@ -74,8 +73,6 @@ class Door:
 
     async def fetch_now(self, request: Request) -> Response:
         """`Spider.fetch`: the same way, for a caller that waits. So here a retry does sleep."""
-        if (kept := KEPT.get()) is not None:
-            kept.give_back()
         while True:
             try:
                 return await self.fetch(request)

@@ -33,6 +33,7 @@ from crawler.messages import (
     work_of,
 )
 from crawler.middleware import Handler
+from crawler.places import KEPT, Place
 from crawler.response import Response
 from crawler.retrying import backoff_delay
 from crawler.settings import Settings
@@ -229,15 +230,16 @@ class Pool:
 
     # ── what callbacks fetch ────────────────────────────────────────────────────────────
 
-    def _asked(self, child: Child, message: Message) -> None:
+    def _asked(self, child: Child, message: Message, kept: Place | None) -> None:
         if message[0] == Say.FETCH and not self._closed:
             _, number, _, asked = message
-            task = asyncio.create_task(self._answer(child, number, asked), name="fetch")
+            task = asyncio.create_task(self._answer(child, number, asked, kept), name="fetch")
             self._fetches[child, number] = task
         elif (known := self._fetches.get((child, message[1]))) is not None:
             known.cancel()
 
-    async def _answer(self, child: Child, number: int, asked: Message) -> None:
+    async def _answer(self, child: Child, number: int, asked: Message, kept: Place | None) -> None:
+        KEPT.set(kept)
         request = request_of(asked)
         try:
             response = await self._fetch(request)

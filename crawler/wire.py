@@ -148,7 +148,8 @@ class Wire(ResponseHandler):
             self._received += len(data)
             if not self._answered:
                 data = self._take_head(data)
-            if data:
+            # What follows a head that was refused is of no use, and the connection closed.
+            if data and self._exception is None:
                 self._take(data)
             if self._chunked and self._asking and not self._reading_paused:
                 self._check_overhead()
@@ -279,7 +280,8 @@ class Wire(ResponseHandler):
         hold it, and the socket, until a server that does not read has read it.
         """
         transport = self.transport
-        if transport is not None and transport.get_write_buffer_size():
+        # One that is being closed cannot always say what is unsent.
+        if transport is not None and (transport.is_closing() or transport.get_write_buffer_size()):
             self.abort()
         else:
             super().close()

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from crawler.body import KEPT, PLACE, Place
 from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
@@ -16,6 +15,7 @@ from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.logs import get_logger
 from crawler.middleware import Handler
 from crawler.parsing import Parser
+from crawler.places import KEPT, PLACE, Place
 from crawler.request import Request, from_record
 from crawler.response import Response
 from crawler.rulebook import Verdict

@@ -10,10 +10,11 @@ import pytest
 from backports import zstd
 from multidict import CIMultiDict
 
-from crawler.body import LARGE, LARGE_AT_ONCE, PLACE, Bodies, Place
+from crawler.body import Bodies
 from crawler.errors import FetchError
 from crawler.fetcher import Fetcher
 from crawler.guard import Guard
+from crawler.places import LARGE, LARGE_AT_ONCE, PLACE, Place
 from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
@@ -97,7 +98,7 @@ class _Warehouse:
 async def _until_waiting(fetcher: Fetcher, bodies: int) -> None:
     """Wait until so many bodies wait for a place."""
     async with asyncio.timeout(30):
-        while len(fetcher._bodies._places_of_others.of_rank[1]._waiters or ()) < bodies:
+        while fetcher._bodies._places_of_others.waiting < bodies:
             await asyncio.sleep(0.01)
 
 
@@ -211,7 +212,7 @@ async def test_a_costly_body_does_not_hold_up_the_loop() -> None:
     answer: Any = _AtOnce("zstd", frames)
     counting = asyncio.create_task(count())
     async with asyncio.timeout(30) as deadline:
-        assert await Bodies(10**6).read(answer, None, deadline) == b"a" * 9999
+        assert await Bodies(10**6).read(answer, None, deadline, "host") == b"a" * 9999
     counting.cancel()
     assert turns >= len(frames) // 16384
 

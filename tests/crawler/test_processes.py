@@ -14,7 +14,7 @@ import pytest
 
 import crawler
 from crawler import Crawl, Spider, UsageError
-from crawler.body import LARGE
+from crawler.places import LARGE, MEDIUM
 from crawler.selftest.victim import Victim
 from storage.records import Committed, Run, Visit
 from storage.sqlite import SqliteStore
@@ -250,19 +250,27 @@ async def test_a_callback_fetches_through_the_same_door(db: Path, rows: Rows) ->
 
 
 @pytest.mark.parametrize("processes", [1, 2])
+@pytest.mark.parametrize("kind", ["application/json", "text/html"])
+@pytest.mark.parametrize("size", [MEDIUM + 1, LARGE + 1])
 async def test_a_callback_of_a_large_page_waits_for_no_body_that_waits_for_its_place(
-    db: Path, rows: Rows, processes: int
+    db: Path, rows: Rows, size: int, kind: str, processes: int
 ) -> None:
+    """Nor for one of another host, when all are asked for as much as each allows."""
+
     async def large(_: object) -> tuple[int, dict[str, str], bytes]:
         await asyncio.sleep(0.02)
-        return 200, {"Content-Type": "application/json"}, b"x" * (LARGE + 1)
+        return 200, {"Content-Type": kind}, b"x" * size
 
-    paths = [f"/{n}" for n in range(80)]
-    pages = {"/": link(*paths), "/details": "more"} | dict.fromkeys(paths, large)
-    async with serve(pages) as site, asyncio.timeout(60):
-        summary = await run(Detailed, site.url, db, robots=False, processes=processes)
+    paths = [f"/{n}" for n in range(25)]
+    async with serve({}) as site, serve({}) as other, asyncio.timeout(PATIENCE):
+        for one in (site, other):
+            one.pages.update({"/details": "more", **dict.fromkeys(paths, large)})
+        site.pages["/"] = link(*paths, *(f"{other.url}{path[1:]}" for path in paths))
+        summary = await run(
+            Detailed, site.url, db, robots=False, processes=processes, allow_private=["*"]
+        )
     assert (summary.finish, summary.failed) == ("finished", 0)
-    assert rows("SELECT what, count(*) FROM got") == [(f"{LARGE + 1} more", len(paths))]
+    assert rows("SELECT what, count(*) FROM got") == [(f"{size} more", 2 * len(paths))]
 
 
 async def test_to_wait_in_a_callback_is_not_to_hang_and_its_fetch_is_cancelled_with_it(

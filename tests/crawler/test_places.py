@@ -1,0 +1,106 @@
+"""Places for large bodies, and pages whose callbacks wait for a host that bodies keep busy."""
+
+import asyncio
+from collections.abc import Awaitable
+
+import pytest
+
+from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places
+
+MEDIUM, LARGE = 1, 2  # ranks
+
+
+async def soon(wait: Awaitable[None]) -> "asyncio.Task[None]":
+    """Begin to wait for something, and see whether it takes a turn of the loop or more."""
+    task = asyncio.ensure_future(wait)
+    await asyncio.sleep(0)
+    await asyncio.sleep(0)
+    return task
+
+
+async def full(places: Places, rank: int) -> list[Place]:
+    """All places of a rank, each of a page of host `a`."""
+    pages = [Place() for _ in range({MEDIUM: MEDIUM_AT_ONCE, LARGE: LARGE_AT_ONCE}[rank])]
+    for page in pages:
+        await page.take(places, rank, "a")
+    return pages
+
+
+@pytest.mark.parametrize("rank", [MEDIUM, LARGE])
+async def test_who_comes_first_gets_the_next_place(rank: int) -> None:
+    places = Places()
+    pages = await full(places, rank)
+    first, second = [await soon(Place().take(places, rank, "a")) for _ in range(2)]
+    assert not first.done()
+    pages[0].give_back()
+    await first
+    assert not second.done()
+    pages[1].give_back()
+    await second
+
+
+async def test_the_time_that_a_body_waits_is_known() -> None:
+    places, page = Places(), Place()
+    pages = await full(places, LARGE)
+    waiting = await soon(page.take(places, LARGE, "a"))
+    assert page.waited == 0.0
+    pages[0].give_back()
+    await waiting
+    assert page.waited > 0.0
+
+
+async def test_a_body_that_is_given_up_as_its_turn_comes_passes_the_place_on() -> None:
+    places = Places()
+    pages = await full(places, LARGE)
+    lost, also_lost, late = [await soon(Place().take(places, LARGE, "a")) for _ in range(3)]
+    lost.cancel()
+    pages[0].give_back()  # before it has left the queue
+    also_lost.cancel()  # after its turn has come
+    await asyncio.wait([lost, also_lost])
+    await late
+    pages[1].give_back()
+    await Place().take(places, LARGE, "a")
+    assert places.waiting == 0
+
+
+@pytest.mark.parametrize("rank", [MEDIUM, LARGE])
+async def test_a_page_that_urges_lets_one_body_of_that_host_go_on(rank: int) -> None:
+    places = Places()
+    page, *others = await full(places, rank)
+    elsewhere = await soon(Place().take(places, rank, "b"))
+    bodies = [await soon(Place().take(places, rank, "a")) for _ in range(3)]
+    with page.urge("a") as urge:
+        urge.again()
+        await bodies[0]  # with the page's own place
+        urge.again()
+        await bodies[1]  # with none
+        assert not bodies[2].done()
+    page.give_back()  # it has none any more
+    await asyncio.sleep(0)
+    assert not elsewhere.done()
+    others[0].give_back()
+    await elsewhere
+
+
+async def test_a_body_that_begins_to_wait_while_a_page_urges_goes_on_at_once() -> None:
+    places = Places()
+    page, *_ = await full(places, LARGE)
+    with page.urge("a") as urge:
+        urge.again()
+        await Place().take(places, LARGE, "a")
+        late = await soon(Place().take(places, LARGE, "a"))
+        assert not late.done()  # one for each time that the host has no slot
+        urge.again()
+        await late
+    assert not (await soon(Place().take(places, LARGE, "a"))).done()
+
+
+async def test_a_page_that_is_not_large_urges_nobody() -> None:
+    places = Places()
+    await full(places, LARGE)
+    waiting = await soon(Place().take(places, LARGE, "a"))
+    with Place().urge("a") as urge:
+        urge.again()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    waiting.cancel()
