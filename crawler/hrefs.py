@@ -27,6 +27,8 @@ class Links:
         self.known: dict[str, str] = {}
         if is_web(base):
             path = base.partition("#")[0].partition("?")[0]
+            if path.rfind("/") < len("https://"):  # `http://host`, of a response made by hand
+                path = canonical(path)
             self._directory = _directory(path[: path.rindex("/") + 1])
             self.known = _LINKS.of(self._directory)
 

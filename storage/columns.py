@@ -17,7 +17,7 @@ Serializers of a field are not asked; a field with `exclude=True` has no column.
 import json
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -38,6 +38,7 @@ from storage.records import Column, ItemRow, Table
 
 _SQL_TYPES = {"integer": "INTEGER", "boolean": "INTEGER", "real": "REAL", "bytes": "BLOB"}
 _NAMED = (UUID, PurePath, pydantic.AnyUrl, IPv4Address, IPv4Network, IPv6Address, IPv6Network)
+_HIDDEN = "hidden"  # no column: pydantic makes stars of it, and who wants it kept says so
 # The first that fits counts: bool is an int, and datetime is a date.
 _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("boolean", (bool,)),
@@ -51,7 +52,9 @@ _KINDS: tuple[tuple[str, tuple[type, ...]], ...] = (
     ("time", (time,)),
     ("duration", (timedelta,)),
     ("bytes", (bytes, bytearray)),
+    (_HIDDEN, (pydantic.SecretStr, pydantic.SecretBytes, pydantic.Secret)),
 )
+_MOST_FIELDS = 1_996  # of a model: SQLite has 2,000 columns in a table, and four are ours
 _RESERVED = ("crawl_", "latest_", "sqlite_", "_")
 _WORD_START = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -116,9 +119,19 @@ def _table_name(model: type[BaseModel]) -> str:
     return name
 
 
-def _check_fields(model: type[BaseModel], names: Iterable[str]) -> None:
+def _check_fields(model: type[BaseModel], kinds: Mapping[str, str]) -> None:
+    if len(kinds) > _MOST_FIELDS:
+        raise ValueError(
+            f"{model.__name__} has {len(kinds):,} fields, and a table holds {_MOST_FIELDS:,}: "
+            "put some of them into a dict"
+        )
     seen: dict[str, str] = {}
-    for name in names:
+    for name, kind in kinds.items():
+        if kind == _HIDDEN:
+            raise ValueError(
+                f"{model.__name__}.{name}: a secret is not stored: declare the field as str, or "
+                "give it exclude=True"
+            )
         if name.startswith("_"):
             raise ValueError(
                 f"{model.__name__}.{name}: names with a leading _ are the crawler's: rename it"
@@ -149,6 +162,8 @@ def _kind(annotation: Any) -> str:
     for target in ("__value__", "__supertype__"):  # `type X = int`, NewType("X", int)
         if hasattr(annotation, target):
             return _kind(getattr(annotation, target))
+    if isinstance(origin, type) and issubclass(origin, pydantic.Secret):
+        return _HIDDEN
     if not isinstance(annotation, type) or origin is not None:
         return "json"
     if issubclass(annotation, Enum):

@@ -16,6 +16,12 @@ _BASES = st.sampled_from(
         "http://a.example/dir/page#f/g",
         "https://a.example/dir/",
         "http://a.example:8080/dir/sub/",
+        # Not as they are written otherwise: those of a response that somebody made by hand.
+        "http://a.example",
+        "https://a.example?q=/x",
+        "HTTP://A.example#f",
+        "http:a.example/dir/page",
+        "http:a.example",
         "about:blank",
         "data:text/html,x",
     ]

@@ -9,7 +9,17 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, NewType, TypeVar
 from uuid import UUID
 
 import pytest
-from pydantic import AwareDatetime, BaseModel, Field, HttpUrl, computed_field, create_model
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    Field,
+    HttpUrl,
+    Secret,
+    SecretBytes,
+    SecretStr,
+    computed_field,
+    create_model,
+)
 
 from storage.columns import row_of, table_of
 from storage.records import Column, Table
@@ -100,6 +110,24 @@ def test_an_annotation_that_names_nothing_is_refused() -> None:
 
     with pytest.raises(ValueError, match=r"^Odd: a field's annotation names something undefined"):
         table_of(Odd)
+
+
+@pytest.mark.parametrize(
+    "kind", [SecretStr, SecretBytes | None, Secret[int], Annotated[SecretStr, 1]]
+)
+def test_a_secret_is_refused_for_pydantic_makes_stars_of_it(kind: Any) -> None:
+    model = create_model("Login", name=str, password=kind)
+    with pytest.raises(ValueError, match=r"^Login\.password: a secret is not stored: "):
+        table_of(model)
+    kept = create_model("Login", name=str, password=(kind, Field(exclude=True)))
+    assert [column.name for column in table_of(kept).columns] == ["name"]
+
+
+def test_a_model_with_more_fields_than_a_table_takes_is_refused(file: sqlite3.Connection) -> None:
+    fields: dict[str, Any] = {f"f{number}": (int, number) for number in range(1996)}
+    store(file, create_model("Wide", **fields)())
+    with pytest.raises(ValueError, match=r"^Wide has 1,997 fields, and a table holds 1,996"):
+        table_of(create_model("Wide", **fields, more=int))
 
 
 # ── columns ─────────────────────────────────────────────────────────────────────────────────
