@@ -3,6 +3,8 @@
 from crawler import Item, Spider
 
 HTML = {"Content-Type": "text/html; charset=utf-8"}
+STATES = "SELECT state, reason FROM crawl_request ORDER BY id"
+TRIES = "SELECT state, reason, attempts FROM crawl_request ORDER BY id"
 ONLY = "SELECT state, reason, status, attempts FROM crawl_request"
 
 
