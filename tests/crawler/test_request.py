@@ -1,23 +1,11 @@
-# ruff: noqa: RUF012 - spiders are written here as their users write them
-"""What a request is made of, and how requests find their way through the frontier."""
+"""What a request is made of, and which of them are one."""
 
 import json
-from datetime import UTC, date, datetime, time
-from decimal import Decimal
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from crawler import Item, Request, Spider
-from crawler.payload import dump, load
-from crawler.request import from_record, to_record
-from storage.records import QueuedRequest
-from tests.site import serve
-
-
-class Tag(Item):
-    word: str
+from crawler import Request, Spider
+from crawler.request import to_record
 
 
 class Some(Spider):
@@ -25,25 +13,6 @@ class Some(Spider):
 
     def parse_it(self, response):
         """A callback."""
-
-
-def through_the_frontier(request: Request) -> Request:
-    """What comes out of the file again."""
-    record = to_record(request, depth=2, position=1, parent=5)
-    row = QueuedRequest(
-        7,
-        record.fingerprint,
-        record.url,
-        record.host,
-        record.method,
-        record.body,
-        record.payload,
-        record.callback,
-        record.priority,
-        record.depth,
-        3,
-    )
-    return from_record(row, {"Tag": Tag})
 
 
 # ── a request by itself ─────────────────────────────────────────────────────────────────────
@@ -109,7 +78,7 @@ def test_a_lambda_is_refused_as_callback(field):
 
 def test_a_function_that_is_no_method_is_refused_as_callback():
     with pytest.raises(ValueError, match="method of the spider"):
-        Request("http://a.example/", through_the_frontier)
+        Request("http://a.example/", identity)
 
 
 def test_what_was_given_is_copied_and_not_shared():
@@ -202,225 +171,3 @@ def test_a_dont_filter_request_is_known_by_its_parent_and_its_place_there():
     assert first != identity(url)
     assert first != identity(url, dont_filter=True, position=2)
     assert first != identity(url, dont_filter=True, parent=2)
-
-
-# ── through the frontier ────────────────────────────────────────────────────────────────────
-
-
-def test_a_request_comes_out_of_the_frontier_as_it_went_in():
-    request = Request(
-        "http://a.example/?q=ü#part",
-        "parse_it",
-        method="POST",
-        headers={"X": "ü"},
-        cookies={"session": "ü"},
-        body=b"\x00\xff",
-        meta={"tag": Tag(word="w"), "pair": (1, 2)},
-        cb_kwargs={"day": date(2024, 2, 29)},
-        priority=-3,
-        dont_filter=True,
-        errback="parse",
-        handle_status=[404, 410],
-    )
-    found = through_the_frontier(request)
-    assert found.url == "http://a.example/?q=%C3%BC"
-    for name in ("callback", "method", "headers", "cookies", "body", "meta", "cb_kwargs"):
-        assert getattr(found, name) == getattr(request, name)
-    assert found.priority == -3
-    assert (found.dont_filter, found.errback) == (True, "parse")
-    assert found.handle_status == {404, 410}
-    assert (found.id, found.depth, found.attempts) == (7, 2, 3)
-
-
-def test_a_plain_request_costs_no_payload():
-    assert to_record(Request("http://a.example/"), depth=0, position=1).payload is None
-
-
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats(allow_nan=False)
-    | st.text()
-    | st.binary()
-    | st.datetimes()
-    | st.dates()
-    | st.times()
-    | st.decimals(allow_nan=False)
-    | st.frozensets(st.integers())
-    | st.builds(Tag, word=st.text()),
-    lambda parts: (
-        st.lists(parts)
-        | st.lists(parts).map(tuple)
-        | st.dictionaries(st.text().filter(lambda key: not key.startswith("$")), parts)
-    ),
-    max_leaves=8,
-)
-
-
-@given(VALUES)
-def test_a_payload_reads_back_as_what_was_written(value):
-    assert load(dump(value), {"Tag": Tag}) == value
-
-
-@pytest.mark.parametrize(
-    "value", [datetime.now(UTC), date(2024, 1, 1), time(1, 2), Decimal("1.10"), {1}, (1,), b"x"]
-)
-def test_a_payload_keeps_the_type(value):
-    found = load(dump(value))
-    assert (type(found), found) == (type(value), value)
-
-
-@pytest.mark.parametrize("value", [object(), lambda: 0, {"a": {1: 2}}, {"$a": 1}, [Exception()]])
-def test_what_cannot_be_kept_is_refused_in_one_line(value):
-    with pytest.raises(ValueError, match="meta and cb_kwargs") as caught:
-        dump(value)
-    assert "\n" not in str(caught.value)
-
-
-def test_a_model_that_is_not_the_spiders_any_more_is_an_error():
-    with pytest.raises(ValueError, match="Tag"):
-        load(dump(Tag(word="w")), {})
-
-
-# ── on the wire ─────────────────────────────────────────────────────────────────────────────
-
-
-async def test_method_headers_and_body_arrive_at_the_server(crawl):
-    async with serve({"/": "", "/post": ""}) as site:
-
-        class Posting(Spider):
-            name = "posting"
-
-            async def start(self):
-                yield Request(f"{site.url}post", json={"a": 1}, headers={"X-Mine": "yes"})
-
-            def parse(self, response):
-                yield response.follow("/post", self.parse_no_more, form={"b": "ü"})
-
-            def parse_no_more(self, response):
-                """The end."""
-
-        await crawl(Posting)
-        first, second = (request for request in site.requests if request.path == "/post")
-    assert (first.method, first.body) == ("POST", b'{"a": 1}')
-    assert (first.headers["X-Mine"], first.headers["Content-Type"]) == ("yes", "application/json")
-    assert (second.method, second.body) == ("POST", b"b=%C3%BC")
-    assert second.headers["Content-Type"] == "application/x-www-form-urlencoded"
-
-
-async def test_the_user_agent_names_the_crawler_and_its_contact(crawl):
-    async with serve({"/": ""}) as site:
-        spider = type("S", (Quiet,), {"start_urls": [site.url]})
-        await crawl(spider, user_agent="mybot/2", contact="me@example.org", headers={"X-All": "1"})
-        assert {request.headers["User-Agent"] for request in site.requests} == {
-            "mybot/2 (+me@example.org)"
-        }
-        assert site.requests[-1].headers["X-All"] == "1"
-
-
-class Quiet(Spider):
-    name = "quiet"
-
-    def parse(self, response):
-        """Nothing to be found."""
-
-
-# ── order, and again ────────────────────────────────────────────────────────────────────────
-
-
-async def test_higher_priority_goes_first_within_a_host(crawl):
-    async with serve({"/": ""}) as site:
-
-        class Ordered(Quiet):
-            start_urls = [site.url]
-
-            def parse(self, response):
-                for priority in (0, 5, -5, 10, 5):
-                    yield response.follow(
-                        f"/p{priority}", self.parse_end, priority=priority, dont_filter=True
-                    )
-
-            def parse_end(self, response):
-                """The end."""
-
-        await crawl(Ordered, concurrency=1)
-        order = [path for _, path in site.arrivals if path.startswith("/p")]
-    assert order == ["/p10", "/p5", "/p5", "/p0", "/p-5"]
-
-
-async def test_a_request_of_higher_priority_overtakes_those_that_wait_already(crawl):
-    async with serve({}) as site:
-
-        class Urgent(Quiet):
-            start_urls = [f"{site.url}{number}" for number in range(100)]
-            handle_status = [404]
-
-            def parse(self, response):
-                if response.url.endswith("/0"):
-                    yield response.follow("/urgent", priority=1)
-
-        await crawl(Urgent, concurrency=1)
-        order = [path for _, path in site.arrivals]
-    assert order.index("/urgent") < 50
-
-
-async def test_requests_of_one_priority_go_in_the_order_they_were_found(crawl):
-    async with serve({}) as site:
-        urls = [f"{site.url}{number}" for number in range(30)]
-        await crawl(type("S", (Quiet,), {"start_urls": urls}), concurrency=1)
-        order = [path for _, path in site.arrivals if path != "/robots.txt"]
-    assert order == [f"/{number}" for number in range(30)]
-
-
-async def test_a_page_that_is_linked_from_everywhere_is_fetched_once(crawl, rows):
-    links = "".join(f"<a href='/{number}'></a>" for number in range(10))
-    async with serve({"/": links, **{f"/{number}": links for number in range(10)}}) as site:
-
-        class Links(Quiet):
-            start_urls = [site.url]
-
-            def parse(self, response):
-                yield from response.follow_all("a")
-
-        result = await crawl(Links)
-        assert {site.hits[f"/{number}"] for number in range(10)} == {1}
-    assert result.done == 11
-
-
-async def test_dont_filter_fetches_a_page_again_that_was_seen(crawl, rows):
-    async with serve({"/": ""}) as site:
-
-        class Again(Quiet):
-            start_urls = [site.url]
-
-            def parse(self, response):
-                for _ in range(2):
-                    yield response.follow("/", self.parse_again, dont_filter=True)
-
-            def parse_again(self, response):
-                yield Tag(word="again")
-
-        result = await crawl(Again)
-        assert site.hits["/"] == 3
-    assert (result.done, result.items) == (3, 2)
-
-
-async def test_running_start_again_adds_its_dont_filter_requests_once(crawl, rows):
-    async with serve({"/": ""}) as site:
-
-        class Interrupted(Quiet):
-            broken = True
-
-            async def start(self):
-                for _ in range(15):
-                    yield Request(site.url, dont_filter=True)
-                if self.broken:
-                    raise RuntimeError("start was cut short")
-
-        with pytest.raises(RuntimeError, match="cut short"):
-            await crawl(Interrupted)
-        assert rows("SELECT count(*) FROM crawl_request") != [15]
-        result = await crawl(type("S", (Interrupted,), {"broken": False}))
-        assert site.hits["/"] >= 15
-    assert (result.resumed, result.finish, result.done) == (True, "finished", 15)
