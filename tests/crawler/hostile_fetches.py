@@ -2,8 +2,7 @@
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -11,12 +10,9 @@ import trustme
 import uvloop
 
 from crawler.errors import FetchError
-from crawler.fetcher import Fetcher
-from crawler.guard import Guard
 from crawler.request import Request
 from crawler.response import Response
-from crawler.settings import Settings
-from crawler.throttle import Throttle
+from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Hostile, Play, response
 
 LOOPS = {"asyncio": asyncio.new_event_loop, "uvloop": uvloop.new_event_loop}
@@ -43,13 +39,6 @@ def side_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     certificate.configure_cert(context)
     return context
-
-
-@asynccontextmanager
-async def fetching(**settings: Any) -> AsyncIterator[Fetcher]:
-    values = Settings(**{"allow_private": ["127.0.0.1"], "timeout": 10.0, **settings})
-    async with Fetcher(values, Guard(values.allow_private), Throttle(values)) as fetcher:
-        yield fetcher
 
 
 async def fetch(play: Play, *, tls: ssl.SSLContext | None = None, **settings: Any) -> Response:

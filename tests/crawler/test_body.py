@@ -2,8 +2,6 @@
 
 import asyncio
 import gzip
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -13,23 +11,14 @@ from multidict import CIMultiDict
 from crawler.body import Bodies
 from crawler.errors import FetchError
 from crawler.fetcher import Fetcher
-from crawler.guard import Guard
 from crawler.places import LARGE, LARGE_AT_ONCE, PLACE, Place
 from crawler.request import Request
 from crawler.response import Response
-from crawler.settings import Settings
-from crawler.throttle import Throttle
+from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, Play, answer, head, raw, response, site
 from tests.hostile.tcp import flood, trickle
 
 CHUNKED = head(200, "Transfer-Encoding: chunked")
-
-
-@asynccontextmanager
-async def fetching(**settings: Any) -> AsyncIterator[Fetcher]:
-    values = Settings(**{"allow_private": ["127.0.0.1"], "timeout": 20.0, **settings})
-    async with Fetcher(values, Guard(values.allow_private), Throttle(values)) as fetcher:
-        yield fetcher
 
 
 async def fetch(play: Play, *, first: int | None = None, **settings: Any) -> Response:

@@ -1,7 +1,7 @@
 """Cookies of a fetch with its redirects, of a crawl, and of a run that goes on."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,7 @@ import crawler
 from crawler import Request, Spider
 from crawler.cookies import Cookies
 from crawler.fetcher import Fetcher
-from crawler.guard import Guard
-from crawler.settings import Settings
-from crawler.throttle import Throttle
+from tests.crawler import plain_fetches
 from tests.names import name_server
 from tests.site import serve
 
@@ -28,12 +26,8 @@ def _names() -> Iterator[None]:
         yield
 
 
-@asynccontextmanager
-async def fetching(on: bool = True, **values: Any) -> AsyncIterator[Fetcher]:
-    given = Settings(**{"allow_private": ["*"], **values})
-    parts = Guard(given.allow_private), Throttle(given), Cookies(on=on)
-    async with Fetcher(given, *parts) as fetcher:
-        yield fetcher
+def fetching(on: bool = True, **settings: Any) -> AbstractAsyncContextManager[Fetcher]:
+    return plain_fetches.fetching(Cookies(on=on), allow_private=["*"], **settings)
 
 
 def cookies_of(site: Any, path: str) -> list[str | None]:

@@ -16,23 +16,23 @@ from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.exchange import Exchange
 from crawler.fetcher import Fetcher
-from crawler.guard import Guard
 from crawler.request import Request
-from crawler.settings import Settings
-from crawler.throttle import Throttle
+from tests.crawler import plain_fetches
 from tests.crawler.hostile_fetches import run as run
+from tests.hostile.server import Connection as Client
+from tests.hostile.server import Hostile
 
 PATIENCE = 20.0
 WHOLE = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 
 
-class Server:
+class Server(Hostile):
     """Answers the n-th request with the n-th answer, the last one again and again."""
 
     def __init__(self, *answers: bytes) -> None:
+        super().__init__(self._take_turns)
         self.answers = list(answers)
         self.heads: list[bytes] = []
-        self.connections = 0
         self.ended = asyncio.Event()  # a client has closed a connection
         self.peers: dict[Any, Any] = {}  # our sockets, by the address of the client's
 
@@ -41,43 +41,29 @@ class Server:
         assert connection.transport is not None
         return self.peers[connection.transport.get_extra_info("sockname")]
 
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        ours = writer.get_extra_info("socket").dup()
-        self.peers[writer.get_extra_info("peername")] = ours
+    async def _take_turns(self, client: Client) -> None:
+        ours = client.writer.get_extra_info("socket").dup()
+        self.peers[client.writer.get_extra_info("peername")] = ours
         try:
             while True:
-                head = await reader.readuntil(b"\r\n\r\n")
+                head = await client.reader.readuntil(b"\r\n\r\n")
                 answer = self.answers[min(len(self.heads), len(self.answers) - 1)]
                 self.heads.append(head)
-                writer.write(answer)
+                await client.send(answer)
         except (asyncio.IncompleteReadError, ConnectionError):
             self.ended.set()
         finally:
             ours.close()
-            writer.close()
-
-
-@asynccontextmanager
-async def serving(*answers: bytes) -> AsyncIterator[tuple[Server, str]]:
-    server = Server(*answers)
-    listening = await asyncio.start_server(server.serve, "127.0.0.1", 0)
-    host, port = listening.sockets[0].getsockname()
-    try:
-        yield server, f"http://{host}:{port}"
-    finally:
-        listening.close()
 
 
 @asynccontextmanager
 async def fetching(*answers: bytes) -> AsyncIterator[tuple[Fetcher, Server, str]]:
-    settings = Settings()
     async with (
-        serving(*answers) as (server, url),
+        Server(*answers) as server,
         asyncio.timeout(PATIENCE),
-        Fetcher(settings, Guard(["127.0.0.1"]), Throttle(settings)) as fetcher,
+        plain_fetches.fetching() as fetcher,
     ):
-        yield fetcher, server, url
+        yield fetcher, server, server.url
 
 
 async def test_a_kept_connection_is_asked_in_the_same_words_as_a_new_one() -> None:
@@ -270,14 +256,14 @@ async def test_of_too_many_that_are_kept_the_one_idle_longest_is_closed(
     monkeypatch.setattr(connector, "most_kept", lambda: 2)
     async with (
         fetching(WHOLE) as (fetcher, first, one),
-        serving(WHOLE) as (second, two),
-        serving(WHOLE) as (third, three),
+        Server(WHOLE) as second,
+        Server(WHOLE) as third,
     ):
-        for url in (one, two, three):
+        for url in (one, second.url, third.url):
             for _ in range(times):
                 await fetcher.fetch(Request(url))
         await first.ended.wait()
-        for url in (two, three):
+        for url in (second.url, third.url):
             await fetcher.fetch(Request(url))
         assert (second.connections, third.connections) == (1, 1)
 
@@ -288,9 +274,10 @@ async def test_a_connection_that_is_used_again_is_not_the_one_idle_longest(
     monkeypatch.setattr(connector, "most_kept", lambda: 2)
     async with (
         fetching(WHOLE) as (fetcher, first, one),
-        serving(WHOLE) as (second, two),
-        serving(WHOLE) as (_, three),
+        Server(WHOLE) as second,
+        Server(WHOLE) as third,
     ):
+        two, three = second.url, third.url
         for url in (one, one, two, two, one, three, three):
             await fetcher.fetch(Request(url))
         await second.ended.wait()
@@ -321,10 +308,10 @@ async def test_when_no_more_files_may_be_opened_those_not_in_use_give_way(
         return made[-1]
 
     monkeypatch.setattr(guard, "open_socket", open_socket)
-    async with fetching(WHOLE) as (fetcher, _, one), serving(WHOLE) as (_, two):
+    async with fetching(WHOLE) as (fetcher, _, one), Server(WHOLE) as second:
         for _ in range(times):
             await fetcher.fetch(Request(one))
-        assert (await fetcher.fetch(Request(two))).body == b"ok"
+        assert (await fetcher.fetch(Request(second.url))).body == b"ok"
 
 
 async def test_that_no_more_files_may_be_opened_is_not_the_hosts_doing(

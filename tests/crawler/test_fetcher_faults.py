@@ -16,18 +16,18 @@ from crawler.guard import Guard
 from crawler.request import Request
 from crawler.settings import Settings
 from crawler.throttle import Throttle
-from tests.crawler.any_server import (
-    Answer,
-    Asked,
+from tests.crawler.plain_fetches import (
     failure,
     fetch,
     fetching,
+    hang_up,
     moved,
     ok,
     serving,
     silence,
-    then_close,
 )
+from tests.hostile.server import Asked, Connection, Hostile, Play, answer, head, raw
+from tests.hostile.tcp import answer_in_plain_text, trickle
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────
 
@@ -35,43 +35,42 @@ from tests.crawler.any_server import (
 async def test_a_connection_is_used_again() -> None:
     async with serving({"/": ok(), "/gone": moved(302, "/")}) as server, fetching() as fetcher:
         for _ in range(3):
-            await fetcher.fetch(Request(server.url()))
-        await fetcher.fetch(Request(server.url("/gone")))
+            await fetcher.fetch(Request(server.url + "/"))
+        await fetcher.fetch(Request(server.url + "/gone"))
         assert server.connections == 1
 
 
 async def test_a_kept_connection_that_the_server_has_closed_is_not_used() -> None:
     closed = asyncio.Event()
 
-    async def bye(_: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(ok())
-        writer.close()
-        await writer.wait_closed()
+    async def bye(_: Asked, connection: Connection) -> None:
+        await connection.send(ok())
+        connection.writer.close()
+        await connection.writer.wait_closed()
         closed.set()
 
     async with serving({"/": ok(), "/bye": bye}) as server, fetching() as fetcher:
-        await fetcher.fetch(Request(server.url("/bye")))
+        await fetcher.fetch(Request(server.url + "/bye"))
         await closed.wait()
-        assert (await fetcher.fetch(Request(server.url()))).body == b"hello"
+        assert (await fetcher.fetch(Request(server.url + "/"))).body == b"hello"
     assert [asked.target for asked in server.asked] == ["/bye", "/"]
 
 
 async def test_a_server_that_hangs_up_on_a_kept_connection_is_worth_another_try() -> None:
     """aiohttp would try again by itself, unseen by delays and by the count of attempts."""
-    answers: dict[str, Answer] = {"/": ok(), "/bye": then_close()}
-    async with serving(answers) as server, fetching() as fetcher:
-        await fetcher.fetch(Request(server.url()))
+    async with serving({"/": ok(), "/bye": hang_up}) as server, fetching() as fetcher:
+        await fetcher.fetch(Request(server.url + "/"))
         with pytest.raises(FetchError) as caught:
-            await fetcher.fetch(Request(server.url("/bye")))
+            await fetcher.fetch(Request(server.url + "/bye"))
         assert (caught.value.reason, caught.value.retryable) == ("connection", True)
-        assert (await fetcher.fetch(Request(server.url()))).body == b"hello"
+        assert (await fetcher.fetch(Request(server.url + "/"))).body == b"hello"
     assert [asked.target for asked in server.asked] == ["/", "/bye", "/"]
 
 
 async def test_leaving_closes_the_connections() -> None:
     async with serving({"/": ok()}) as server:
         async with fetching() as fetcher:
-            await fetcher.fetch(Request(server.url()))
+            await fetcher.fetch(Request(server.url + "/"))
             assert server.gone == 0
         while not server.gone:
             await asyncio.sleep(0)
@@ -88,63 +87,63 @@ async def test_a_fetcher_that_is_not_entered_says_so() -> None:
 
 
 async def test_a_refused_connection_may_be_tried_again() -> None:
-    async with serving() as server:
-        url = server.url()
+    async with serving({}) as server:
+        url = server.url + "/"
     error = await failure(url)
     assert (error.reason, error.retryable) == ("connection", True)
 
 
-_CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-_BROKEN: list[tuple[str, Answer, str, bool]] = [
-    ("no bytes", then_close(), "connection", True),
-    ("half a head", then_close(b"HTTP/1.1 200 OK\r\nContent-"), "connection", True),
-    ("short", then_close(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "truncated", True),
-    ("no last chunk", then_close(_CHUNKED, b"3\r\nabc\r\n"), "truncated", True),
-    ("half a chunk", then_close(_CHUNKED, b"5\r\nabc"), "truncated", True),
-    ("no status line", then_close(b"<html>hello</html>\r\n\r\n"), "bad_response", True),
-    ("odd status", then_close(b"HTTP/1.1 two hundred OK\r\n\r\n"), "bad_response", True),
-    ("two lengths", ok(b"abc", "Content-Length: 5"), "bad_response", True),
-    ("long header", ok(b"", "X-A: " + "a" * 70_000), "bad_response", True),
-    ("no gzip", ok(b"not gzip", "Content-Encoding: gzip"), "bad_encoding", False),
+_CHUNKED = head(200, "Transfer-Encoding: chunked")
+_BROKEN: list[tuple[str, Play, str, bool]] = [
+    ("no bytes", raw(), "connection", True),
+    ("half a head", raw(b"HTTP/1.1 200 OK\r\nContent-"), "connection", True),
+    ("short", raw(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc"), "truncated", True),
+    ("no last chunk", raw(_CHUNKED, b"3\r\nabc\r\n"), "truncated", True),
+    ("half a chunk", raw(_CHUNKED, b"5\r\nabc"), "truncated", True),
+    ("no status line", raw(b"<html>hello</html>\r\n\r\n"), "bad_response", True),
+    ("odd status", raw(b"HTTP/1.1 two hundred OK\r\n\r\n"), "bad_response", True),
+    ("two lengths", answer(b"abc", "Content-Length: 5"), "bad_response", True),
+    ("long header", answer(b"", "X-A: " + "a" * 70_000), "bad_response", True),
+    ("no gzip", answer(b"not gzip", "Content-Encoding: gzip"), "bad_encoding", False),
     (
         "cut gzip",
-        ok(gzip.compress(b"hello" * 99)[:-12], "Content-Encoding: gzip"),
+        answer(gzip.compress(b"hello" * 99)[:-12], "Content-Encoding: gzip"),
         "truncated",
         True,
     ),
-    ("unknown coding", ok(b"x", "Content-Encoding: zip"), "unsupported_encoding", False),
+    ("unknown coding", answer(b"x", "Content-Encoding: zip"), "unsupported_encoding", False),
 ]
 
 
 @pytest.mark.parametrize(
-    ("answer", "reason", "retryable"), [pytest.param(*rest, id=name) for name, *rest in _BROKEN]
+    ("play", "reason", "retryable"), [pytest.param(*rest, id=name) for name, *rest in _BROKEN]
 )
-async def test_a_broken_answer_has_its_reason(answer: Answer, reason: str, retryable: bool) -> None:
-    async with serving({"/": answer}) as server:
-        error = await failure(server.url())
+async def test_a_broken_answer_has_its_reason(play: Play, reason: str, retryable: bool) -> None:
+    async with Hostile(play) as server:
+        error = await failure(server.url + "/")
     assert (error.reason, error.retryable) == (reason, retryable)
 
 
 async def test_a_page_that_announces_too_much_is_not_read() -> None:
     async with serving({"/": ok(b"x" * 1001)}) as server:
-        error = await failure(server.url(), {"max_body": 1000})
+        error = await failure(server.url + "/", {"max_body": 1000})
         assert (error.reason, error.retryable) == ("too_large", False)
-        assert (await fetch(server.url(), {"max_body": 1001})).body == b"x" * 1001
+        assert (await fetch(server.url + "/", {"max_body": 1001})).body == b"x" * 1001
 
 
 async def test_a_page_without_end_is_cut_off_at_the_cap() -> None:
     sent = 0
 
-    async def forever(_: Asked, writer: asyncio.StreamWriter) -> None:
+    async def forever(connection: Connection) -> None:
         nonlocal sent
-        writer.write(_CHUNKED)
+        await connection.request()
+        await connection.send(_CHUNKED)
         while True:
-            writer.write(b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n")
             sent += 0xFFFF
-            await writer.drain()
+            await connection.send(b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n")
 
-    async with serving({"/": forever}) as server:
-        assert (await failure(server.url(), {"max_body": 200_000})).reason == "too_large"
+    async with Hostile(forever) as server:
+        assert (await failure(server.url + "/", {"max_body": 200_000})).reason == "too_large"
         while not server.gone:
             await asyncio.sleep(0)
     assert sent < 50_000_000
@@ -155,50 +154,44 @@ async def test_a_bomb_is_not_inflated() -> None:
     bomb = b"".join(packer.compress(bytes(1 << 20)) for _ in range(50)) + packer.flush()
     assert len(bomb) < 60_000
     async with serving({"/": ok(bomb, "Content-Encoding: gzip")}) as server:
-        error = await failure(server.url(), {"max_body": 1 << 30})
+        error = await failure(server.url + "/", {"max_body": 1 << 30})
         assert error.reason == "too_large"
-        assert (await failure(server.url(), {"max_body": 1000})).reason == "too_large"
+        assert (await failure(server.url + "/", {"max_body": 1000})).reason == "too_large"
 
 
 async def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     async with serving({"/": silence}) as server:
-        error = await failure(server.url(), {"timeout": 0.05})
+        error = await failure(server.url + "/", {"timeout": 0.05})
     assert (error.reason, error.retryable) == ("timeout", True)
     assert "0.05 s" in str(error)
 
 
 async def test_a_body_that_trickles_past_the_deadline_is_a_timeout() -> None:
-    async def trickle(_: Asked, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
-        while not writer.is_closing():
-            writer.write(b"x")
-            await writer.drain()
-            await asyncio.sleep(0.005)
-
-    async with serving({"/": trickle}) as server:
-        assert (await failure(server.url(), {"timeout": 0.05})).reason == "timeout"
+    async with Hostile(trickle(head(length=100_000))) as server:
+        assert (await failure(server.url + "/", {"timeout": 0.05})).reason == "timeout"
 
 
 async def test_the_deadline_is_for_all_hops_together() -> None:
-    async def slowly(asked: Asked, writer: asyncio.StreamWriter) -> None:
+    async def slowly(asked: Asked, connection: Connection) -> None:
         await asyncio.sleep(0.02)
-        writer.write(moved(302, f"/{int(asked.target[1:]) + 1}"))
+        await connection.send(moved(302, f"/{int(asked.target[1:]) + 1}"))
 
     async with serving({f"/{n}": slowly for n in range(30)}) as server:
-        error = await failure(server.url("/0"), {"timeout": 0.1, "max_redirects": 30})
+        error = await failure(server.url + "/0", {"timeout": 0.1, "max_redirects": 30})
     assert error.reason == "timeout"
     assert len(server.asked) < 10
 
 
 async def test_a_host_may_have_its_own_deadline() -> None:
     async with serving({"/": silence}) as server:
-        table = {"match": "127.0.0.1", "timeout": 0.05}
-        assert (await failure(server.url(), {"timeout": 60, "host": [table]})).reason == "timeout"
+        own = {"match": "127.0.0.1", "timeout": 0.05}
+        error = await failure(server.url + "/", {"timeout": 60, "host": [own]})
+    assert error.reason == "timeout"
 
 
 async def test_a_cancelled_fetch_is_cancelled_and_not_a_timeout() -> None:
     async with serving({"/": silence}) as server, fetching() as fetcher:
-        running = asyncio.create_task(fetcher.fetch(Request(server.url())))
+        running = asyncio.create_task(fetcher.fetch(Request(server.url + "/")))
         while not server.asked:
             await asyncio.sleep(0)
         running.cancel()
@@ -237,19 +230,12 @@ async def test_a_certificate_that_nobody_vouches_for_is_refused(
     self_signed: ssl.SSLContext,
 ) -> None:
     async with serving({"/": ok()}, tls=self_signed) as server:
-        error = await failure(server.url())
+        error = await failure(server.url + "/")
     assert (error.reason, error.retryable) == ("tls", False)
     assert server.asked == []
 
 
 async def test_tls_to_a_port_that_does_not_speak_it_fails() -> None:
-    async def plain(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.read(100)
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
-        writer.close()
-
-    server = await asyncio.start_server(plain, "127.0.0.1", 0)
-    async with server:
-        port = server.sockets[0].getsockname()[1]
-        error = await failure(f"https://127.0.0.1:{port}/")
+    async with Hostile(answer_in_plain_text) as server:
+        error = await failure(f"https://{server.host}/")
     assert error.reason == "tls"

@@ -10,7 +10,8 @@ import trustme
 
 from crawler.errors import DropRequest, FetchError
 from crawler.request import Request
-from tests.crawler.any_server import Answer, failure, fetch, fetching, moved, ok, serving, silence
+from tests.crawler.plain_fetches import failure, fetch, fetching, moved, ok, serving, silence
+from tests.hostile.server import Hostile, answer
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ async def test_a_redirect_keeps_or_changes_the_method_as_browsers_do(
     body = b"payload" if method in ("POST", "PUT") else None
     async with serving({"/old": moved(status, "/new"), "/new": ok(b"")}) as server:
         response = await fetch(
-            server.url("/old"),
+            server.url + "/old",
             method=method,
             body=body,
             headers={"Content-Type": "text/x", "X-Kept": "1"},
@@ -50,8 +51,8 @@ async def test_a_redirect_keeps_or_changes_the_method_as_browsers_do(
     assert (new.method, new.body) == (becomes, body or b"" if kept else b"")
     assert new.header("X-Kept") == "1"
     assert new.header("Content-Type") == ("text/x" if kept else None)
-    assert response.url == server.url("/new")
-    assert response.redirects == (server.url("/old"),)
+    assert response.url == server.url + "/new"
+    assert response.redirects == (server.url + "/old",)
 
 
 @pytest.mark.parametrize(
@@ -67,37 +68,36 @@ async def test_a_redirect_keeps_or_changes_the_method_as_browsers_do(
     ],
 )
 async def test_a_location_is_read_as_a_browser_reads_it(location: str, leads_to: str) -> None:
-    async with serving({leads_to: ok()}) as server:
-        server.answers["/a/b"] = moved(302, location.format(host=server.host))
-        response = await fetch(server.url("/a/b"))
-    assert response.url == server.url(leads_to)
+    async with serving({leads_to: ok(), "/a/b": moved(302, location)}) as server:
+        response = await fetch(server.url + "/a/b")
+    assert response.url == server.url + leads_to
     assert server.asked[1].header("Authorization") is None
 
 
 @pytest.mark.parametrize("location", ["http://[", "ftp://host.example/", "javascript:1", "data:,x"])
 async def test_a_redirect_that_leads_nowhere_fails(location: str) -> None:
     async with serving({"/": moved(302, location)}) as server:
-        error = await failure(server.url())
+        error = await failure(server.url + "/")
     assert (error.reason, error.retryable) == ("bad_redirect", False)
 
 
 async def test_a_redirect_without_a_location_is_a_response() -> None:
-    async with serving({"/": moved(302, None)}) as server:
-        assert (await fetch(server.url())).status == 302
+    async with Hostile(answer(status=302)) as server:
+        assert (await fetch(server.url + "/")).status == 302
 
 
 async def test_only_so_many_redirects_are_followed() -> None:
-    answers: dict[str, Answer] = {f"/{n}": moved(302, f"/{n + 1}") for n in range(9)}
-    async with serving({**answers, "/3": ok()}) as server:
-        assert (await fetch(server.url("/0"), {"max_redirects": 3})).status == 200
-        error = await failure(server.url("/0"), {"max_redirects": 2})
+    pages = {f"/{n}": moved(302, f"/{n + 1}") for n in range(9)}
+    async with serving({**pages, "/3": ok()}) as server:
+        assert (await fetch(server.url + "/0", {"max_redirects": 3})).status == 200
+        error = await failure(server.url + "/0", {"max_redirects": 2})
         assert (error.reason, error.retryable) == ("too_many_redirects", False)
-        assert (await failure(server.url("/2"), {"max_redirects": 0})).reason == error.reason
+        assert (await failure(server.url + "/2", {"max_redirects": 0})).reason == error.reason
 
 
 async def test_a_loop_of_redirects_ends() -> None:
     async with serving({"/a": moved(302, "/b"), "/b": moved(302, "/a")}) as server:
-        assert (await failure(server.url("/a"))).reason == "too_many_redirects"
+        assert (await failure(server.url + "/a")).reason == "too_many_redirects"
     assert len(server.asked) == 11
 
 
@@ -111,9 +111,9 @@ async def test_secrets_do_not_follow_a_redirect_to_another_origin() -> None:
     }
     harmless = {"Accept": "text/x", "accept-language": "de", "User-Agent": "mine"}
     async with serving({"/": ok(), "/back": ok()}) as other:
-        answers: dict[str, Answer] = {"/": moved(307, other.url()), "/here": moved(307, "/")}
-        async with serving(answers) as server:
-            await fetch(server.url("/here"), headers={**secrets, **harmless})
+        pages = {"/": moved(307, other.url + "/"), "/here": moved(307, "/")}
+        async with serving(pages) as server:
+            await fetch(server.url + "/here", headers={**secrets, **harmless})
     here, on_the_same_origin = server.asked
     (there,) = other.asked
     for name, value in secrets.items():
@@ -124,16 +124,19 @@ async def test_secrets_do_not_follow_a_redirect_to_another_origin() -> None:
 
 
 async def test_secrets_do_not_come_back_by_way_of_another_origin() -> None:
-    async with serving() as other, serving({"/back": ok()}) as server:
-        server.answers["/"] = moved(302, other.url())
-        other.answers["/"] = moved(302, server.url("/back"))
-        await fetch(server.url(), headers={"Authorization": "Basic x"})
+    pages = {"/back": ok()}
+    async with (
+        serving(pages) as server,
+        serving({"/": moved(302, server.url + "/back")}) as other,
+    ):
+        pages["/"] = moved(302, other.url + "/")
+        await fetch(server.url + "/", headers={"Authorization": "Basic x"})
     assert [asked.header("Authorization") for asked in server.asked] == ["Basic x", None]
 
 
 async def test_a_hosts_own_headers_go_to_that_host_only() -> None:
-    async with serving({"/": ok()}) as other, serving({"/": moved(302, other.url())}) as server:
-        await fetch(server.url(), {"host": [{"match": server.host, "headers": {"X-Key": "k"}}]})
+    async with serving({"/": ok()}) as other, serving({"/": moved(302, other.url + "/")}) as server:
+        await fetch(server.url + "/", {"host": [{"match": server.host, "headers": {"X-Key": "k"}}]})
     assert server.asked[0].header("X-Key") == "k"
     assert other.asked[0].header("X-Key") is None
 
@@ -141,9 +144,9 @@ async def test_a_hosts_own_headers_go_to_that_host_only() -> None:
 async def test_headers_of_the_settings_do_not_follow_a_redirect_to_another_origin() -> None:
     given = {"Authorization": "Basic x", "X-Api-Key": "k", "Accept-Language": "de"}
     async with serving({"/": ok()}) as other:
-        answers: dict[str, Answer] = {"/": moved(302, "/in"), "/in": moved(302, other.url())}
-        async with serving(answers) as server:
-            await fetch(server.url(), {"headers": given, "user_agent": "mine"})
+        pages = {"/": moved(302, "/in"), "/in": moved(302, other.url + "/")}
+        async with serving(pages) as server:
+            await fetch(server.url + "/", {"headers": given, "user_agent": "mine"})
     for asked in server.asked:
         assert [asked.header(name) for name in given] == list(given.values())
     (there,) = other.asked
@@ -161,18 +164,21 @@ async def test_a_hosts_own_headers_do_not_go_from_https_to_plain_http(
     authority.issue_cert("127.0.0.1").configure_cert(side)
     own = {"host": [{"match": "127.0.0.1", "headers": {"X-Key": "k", "Accept": "text/x"}}]}
     async with serving({"/": moved(302, "/in"), "/in": ok()}) as plain:
-        async with serving({"/": moved(302, plain.url())}, tls=side) as server:
-            await fetch(server.url(), own)
-        await fetch(plain.url("/in"), own)
+        async with serving({"/": moved(302, plain.url + "/")}, tls=side) as server:
+            await fetch(server.url + "/", own)
+        await fetch(plain.url + "/in", own)
     assert server.asked[0].header("X-Key") == "k"
     assert [asked.header("X-Key") for asked in plain.asked] == [None, None, "k"]
     assert [asked.header("Accept") for asked in plain.asked] == ["text/x"] * 3
 
 
 async def test_each_hop_passes_the_guard() -> None:
-    async with serving({"/": ok()}) as inside, serving({"/": moved(302, inside.url())}) as server:
+    async with (
+        serving({"/": ok()}) as inside,
+        serving({"/": moved(302, inside.url + "/")}) as server,
+    ):
         with pytest.raises(DropRequest, match="private_address"):
-            await fetch(server.url(), {"allow_private": [server.host]})
+            await fetch(server.url + "/", {"allow_private": [server.host]})
     assert inside.asked == []
 
 
@@ -184,11 +190,11 @@ async def test_each_hop_asks_for_leave() -> None:
         if target.endswith("/3"):
             raise DropRequest("robots")
 
-    answers: dict[str, Answer] = {f"/{n}": moved(302, f"/{n + 1}") for n in range(4)}
-    async with serving(answers) as server, fetching() as fetcher:
+    pages = {f"/{n}": moved(302, f"/{n + 1}") for n in range(4)}
+    async with serving(pages) as server, fetching() as fetcher:
         with pytest.raises(DropRequest, match="robots"):
-            await fetcher.fetch(Request(server.url("/0")), before)
-    assert hops == [(server.url(f"/{n}"), server.url(f"/{n + 1}")) for n in range(3)]
+            await fetcher.fetch(Request(server.url + "/0"), before)
+    assert hops == [(f"{server.url}/{n}", f"{server.url}/{n + 1}") for n in range(3)]
     assert [asked.target for asked in server.asked] == ["/0", "/1", "/2"]
 
 
@@ -198,9 +204,9 @@ async def test_the_deadline_does_not_run_while_a_hop_waits_for_its_turn() -> Non
         while time.monotonic() < over:
             await asyncio.sleep(0.01)
 
-    answers: dict[str, Answer] = {"/": moved(302, "/x"), "/x": ok()}
-    async with serving(answers) as server, fetching(timeout=0.5) as fetcher:
-        response = await fetcher.fetch(Request(server.url()), wait_for_long)
+    pages = {"/": moved(302, "/x"), "/x": ok()}
+    async with serving(pages) as server, fetching(timeout=0.5) as fetcher:
+        response = await fetcher.fetch(Request(server.url + "/"), wait_for_long)
     assert response.status == 200
 
 
@@ -208,7 +214,7 @@ async def test_after_a_wait_the_deadline_runs_on() -> None:
     async def wait(url: str, target: str) -> None:
         await asyncio.sleep(0)
 
-    answers: dict[str, Answer] = {"/": moved(302, "/x"), "/x": silence}
-    async with serving(answers) as server, fetching(timeout=0.1) as fetcher:
+    pages = {"/": moved(302, "/x"), "/x": silence}
+    async with serving(pages) as server, fetching(timeout=0.1) as fetcher:
         with pytest.raises(FetchError, match="timeout"):
-            await fetcher.fetch(Request(server.url()), wait)
+            await fetcher.fetch(Request(server.url + "/"), wait)

@@ -3,8 +3,7 @@
 import asyncio
 import socket
 import threading
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import pytest
@@ -14,10 +13,9 @@ from crawler.errors import DropRequest, FetchError
 from crawler.fetcher import Fetcher
 from crawler.guard import AddressRefused, Guard
 from crawler.request import Request
-from crawler.settings import Settings
-from crawler.throttle import Throttle
 from crawler.url import address_of
 from tests.child.sitecustomize import is_here
+from tests.crawler import plain_fetches
 from tests.names import name_server
 from tests.site import serve
 
@@ -116,11 +114,8 @@ def no_filter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Guard, "check", lambda _, url: address_of(url))
 
 
-@asynccontextmanager
-async def fetching(*allow: str) -> AsyncIterator[Fetcher]:
-    values = Settings(allow_private=list(allow), connect_timeout=5)
-    async with Fetcher(values, Guard(values.allow_private), Throttle(values)) as fetcher:
-        yield fetcher
+def fetching(*allow: str) -> AbstractAsyncContextManager[Fetcher]:
+    return plain_fetches.fetching(allow_private=list(allow), connect_timeout=5)
 
 
 async def reason_of(fetcher: Fetcher, url: str) -> str:

@@ -2,55 +2,39 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import crawler
 from crawler.response import Response
+from tests.crawler.plain_fetches import moved, ok
 from tests.crawler.pretended_crawl import HANGS
 from tests.crawler.pretended_crawl import path as path
+from tests.hostile.server import Connection, Hostile, answer
 
 
-@asynccontextmanager
-async def web(answer: Callable[[str], Awaitable[bytes]]) -> AsyncIterator[str]:
-    """Serve `answer(path)`, a whole HTTP response, and give the host and port."""
+def web(says: Callable[[str], Awaitable[bytes]]) -> Hostile:
+    """A server of what `says(path)` gives: a whole HTTP response."""
 
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            while head := await reader.readuntil(b"\r\n\r\n"):
-                writer.write(await answer(head.split(b" ", 2)[1].decode()))
-                await writer.drain()
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
-        finally:
-            writer.close()
+    async def play(connection: Connection) -> None:
+        while True:
+            asked = await connection.request()
+            await connection.send(await says(asked.target))
 
-    server = await asyncio.start_server(serve, "127.0.0.1", 0)
-    try:
-        yield f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-
-
-OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nok"
+    return Hostile(play)
 
 
 async def test_redirects_to_a_busy_host_get_their_turn(path: Path) -> None:
-    async def plain(_: str) -> bytes:
-        return OK
+    async def away(where: str) -> bytes:
+        return moved(302, target.url + where)
 
-    async def moved(where: str) -> bytes:
-        location = f"Location: http://{target}{where}"
-        return f"HTTP/1.1 302 Found\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode()
-
-    async with web(plain) as target, web(moved) as first, web(moved) as second:
+    async with Hostile(answer("ok")) as target, web(away) as first, web(away) as second:
 
         class Moved(crawler.Spider):
             name = "moved"
             start_urls = [  # noqa: RUF012
-                *(f"http://{host}/{n}" for n in range(6) for host in (first, second)),
-                *(f"http://{target}/x{n}" for n in range(6)),
+                *(f"{server.url}/{n}" for n in range(6) for server in (first, second)),
+                *(f"{target.url}/x{n}" for n in range(6)),
             ]
             allowed_domains = ["*"]  # noqa: RUF012
 
@@ -72,32 +56,31 @@ async def test_own_fetches_that_are_redirected_to_a_busy_host_do_not_block_it(pa
     async def plain(_: str) -> bytes:
         nonlocal answered
         answered += 1
-        return OK
+        return ok()
 
-    async def moved(where: str) -> bytes:
+    async def away(where: str) -> bytes:
         nonlocal arrived
         if where == "/":
-            return OK
+            return ok()
         arrived += 1
-        gate = running._throttle.gate(target)
+        gate = running._throttle.gate(target.host)
         while answered < 20 and (arrived < 2 or gate.opens_at(time.monotonic()) < float("inf")):
             await asyncio.sleep(0)
-        location = f"Location: http://{target}{where}"
-        return f"HTTP/1.1 302 Found\r\n{location}\r\nContent-Length: 0\r\n\r\n".encode()
+        return moved(302, target.url + where)
 
-    async with web(plain) as target, web(moved) as first:
+    async with web(plain) as target, web(away) as first:
 
         class Own(crawler.Spider):
             name = "own"
             start_urls = [  # noqa: RUF012
-                f"http://{first}/",
-                *(f"http://{target}/x{n}" for n in range(20)),
+                f"{first.url}/",
+                *(f"{target.url}/x{n}" for n in range(20)),
             ]
 
             async def parse(self, response: Response) -> None:
-                if response.url == f"http://{first}/":
+                if response.url == f"{first.url}/":
                     await asyncio.gather(
-                        *(self.fetch(f"http://{first}/{n}") for n in range(2)),
+                        *(self.fetch(f"{first.url}/{n}") for n in range(2)),
                     )
 
         running = crawler.Crawl(
@@ -106,7 +89,7 @@ async def test_own_fetches_that_are_redirected_to_a_busy_host_do_not_block_it(pa
             overrides={
                 "concurrency": 2,
                 "robots": False,
-                "host": [{"match": target, "concurrency": 1}],
+                "host": [{"match": target.host, "concurrency": 1}],
             },
         )
         async with asyncio.timeout(HANGS):
@@ -115,15 +98,12 @@ async def test_own_fetches_that_are_redirected_to_a_busy_host_do_not_block_it(pa
 
 
 async def test_callbacks_that_all_fetch_from_their_own_host_get_their_turn(path: Path) -> None:
-    async def plain(_: str) -> bytes:
-        return OK
-
-    async with web(plain) as host:
+    async with Hostile(answer("ok")) as server:
         everybody = asyncio.Event()
 
         class Fetching(crawler.Spider):
             name = "fetching"
-            start_urls = [f"http://{host}/{n}" for n in range(12)]  # noqa: RUF012
+            start_urls = [f"{server.url}/{n}" for n in range(12)]  # noqa: RUF012
             in_callback = 0
 
             async def parse(self, response: Response) -> None:
@@ -131,7 +111,7 @@ async def test_callbacks_that_all_fetch_from_their_own_host_get_their_turn(path:
                 if self.in_callback == 3:  # as many as there are workers
                     everybody.set()
                 await everybody.wait()
-                await self.fetch(f"http://{host}/more")
+                await self.fetch(f"{server.url}/more")
 
         async with asyncio.timeout(HANGS):
             summary = await crawler.run(

@@ -14,8 +14,9 @@ from crawler import wire
 from crawler.errors import FetchError
 from crawler.request import Request
 from crawler.wire import MAX_HEAD, MAX_INTERIM, Wire
-from tests.crawler.hostile_fetches import ONE, TWO, fetch, fetching, reason
+from tests.crawler.hostile_fetches import ONE, TWO, fetch, reason
 from tests.crawler.hostile_fetches import run as run
+from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, head, raw, response
 from tests.hostile.tcp import trickle
 

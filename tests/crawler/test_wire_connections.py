@@ -15,8 +15,9 @@ from yarl import URL
 from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.request import Request
-from tests.crawler.hostile_fetches import ONE, TWO, fetch, fetching, reason, side_of
+from tests.crawler.hostile_fetches import ONE, TWO, fetch, reason, side_of
 from tests.crawler.hostile_fetches import run as run
+from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, Play, head, raw, response
 from tests.hostile.tcp import tls_by_hand
 

@@ -97,7 +97,7 @@ async def play_out(case: Case, folder: Path) -> Outcome:
             "retries": 1,
             "backoff": 0.01,
             "timeout": 10.0,
-            "allow_private": [there.url.partition("://")[2]],
+            "allow_private": [there.host],
             **case.settings,
         }
         heart = await stack.enter_async_context(_Heartbeat())

@@ -1,4 +1,4 @@
-"""The server of a hostile case: it reads a request as it came, and then does what it likes."""
+"""A server that reads a request as it came, and then does what it likes, or what a test does."""
 
 import asyncio
 import socket
@@ -22,8 +22,10 @@ class Asked(NamedTuple):
     body: bytes
 
     def header(self, name: str) -> str | None:
-        """The first header of this name, in any case."""
-        return next((value for key, value in self.headers if key.lower() == name.lower()), None)
+        """The one value of a header; None when it was not sent."""
+        values = [value for key, value in self.headers if key.lower() == name.lower()]
+        assert len(values) < 2, f"{name} was sent {len(values)} times"
+        return values[0] if values else None
 
 
 class Connection:
@@ -66,6 +68,7 @@ class Connection:
 
 
 Play = Callable[[Connection], Awaitable[None]]
+Answer = Callable[[Asked, Connection], Awaitable[None]]  # to one request, which has been read
 
 
 class Hostile:
@@ -82,12 +85,18 @@ class Hostile:
         self.there = ""
         self.asked: list[Asked] = []
         self.connections = 0
+        self.gone = 0  # connections that the client left first
         self._play = play
         self._host = host
         self._tls = tls
         self._server: asyncio.Server | None = None
         self._open: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
         self._fault: Exception | None = None
+
+    @property
+    def host(self) -> str:
+        """The host and port."""
+        return self.url.partition("://")[2]
 
     def named(self, data: bytes) -> bytes:
         """Return `data` with the servers' addresses in it."""
@@ -96,7 +105,7 @@ class Hostile:
         names = {
             b"{here}": self.url,
             b"{there}": self.there,
-            b"{host}": self.url.partition("://")[2],
+            b"{host}": self.host,
             b"{host there}": self.there.partition("://")[2],
         }
         for name, url in names.items():
@@ -133,7 +142,7 @@ class Hostile:
         try:
             await self._play(Connection(self, reader, writer))
         except (OSError, EOFError, asyncio.LimitOverrunError):
-            pass  # the client left first
+            self.gone += 1
         except asyncio.CancelledError:
             pass  # the server closes; nobody awaits this task for its result
         except Exception as fault:  # noqa: BLE001 - a fault of the play; raised on exit
@@ -219,19 +228,21 @@ def redirect(location: str, *headers: str, status: int = 302) -> Play:
     return answer(b"", f"Location: {location}", *headers, status=status)
 
 
-def site(pages: Mapping[str, bytes | str]) -> Play:
+def site(pages: Mapping[str, bytes | str | Answer]) -> Play:
     """Answer by path: bytes are sent as they are (a whole response), text is an HTML page."""
 
     async def play(connection: Connection) -> None:
-        while True:
+        while not connection.writer.is_closing():
             asked = await connection.request()
             page = pages.get(asked.target, pages.get(asked.target.partition("?")[0]))
             if page is None:
                 await connection.send(response(b"", status=404))
             elif isinstance(page, bytes):
                 await connection.send(page)
-            else:
+            elif isinstance(page, str):
                 named = connection.server.named(page.encode())
                 await connection.send(response(named))
+            else:
+                await page(asked, connection)
 
     return play

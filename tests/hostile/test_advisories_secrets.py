@@ -143,7 +143,7 @@ async def test_cve_2024_47081_no_netrc_is_read(
     monkeypatch.setenv("NETRC", str(netrc))
     monkeypatch.setenv("HOME", str(tmp_path))
     async with Hostile(answer("in")) as server:
-        host = server.url.partition("://")[2]
+        host = server.host
         await wander(server.url + "/", f"http://{userinfo}@{host}/x")
     assert [one.target for one in server.asked] == ["/", "/x"]
     assert "authorization" not in all_headers(server.asked).lower()
