@@ -3,7 +3,7 @@
 `rows` are written one a case, in a file for each kind of hostility:
 
     from tests.hostile.case import Case
-    from tests.hostile.server import answer, raw
+    from tests.hostile.server import head, raw
 
     CASES = (
         Case("close with no bytes", raw(), "failed connection", tries=2),
@@ -13,5 +13,5 @@
 
 A case is one crawl (`crawler.run`, one retry, no robots.txt) of a server that *plays* what the
 case says; the row of the start URL must end as the case says. `test_hostile.py` runs them all,
-one test a case; `test_memory.py` has one `crawler run` meet them all at once.
+one test a case; `test_all_at_once.py` has one `crawler run` meet them all at once.
 """
