@@ -4,7 +4,7 @@ import asyncio
 import sqlite3
 import time
 import tracemalloc
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ import pytest
 from crawler import Crawl, Item, Request, Response, Spider
 from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
+from tests.crawler.links_site import linking
 from tests.site import serve
 
 CONCURRENCY = 4
@@ -69,6 +70,14 @@ class SlowStore(SqliteStore):
         return committed
 
 
+def crawl_into(
+    store: Callable[[Path], SqliteStore], db: Path, url: str, of: type[Spider] = Walker
+) -> Crawl:
+    """A crawl of the site at `url` that is kept by that store."""
+    settings = {"concurrency": CONCURRENCY, "robots": False}
+    return Crawl(of, db=db, arguments={"url": url}, overrides=settings, store=store)
+
+
 async def test_fetching_is_never_further_ahead_of_a_slow_disk_than_concurrency(db: Path) -> None:
     stores: list[SlowStore] = []
     ahead: list[int] = []
@@ -79,18 +88,11 @@ async def test_fetching_is_never_further_ahead_of_a_slow_disk_than_concurrency(d
 
     async def answer(_: Any) -> str:
         ahead.append(sum(site.hits.values()) - stores[0].committed)
-        return "".join(f"<a href={path}>x</a>" for path in PATHS)
+        return linking(*PATHS)
 
     pages = dict.fromkeys(["/", *PATHS], answer)
     async with serve(pages) as site, asyncio.timeout(30):
-        crawl = Crawl(
-            Walker,
-            db=db,
-            arguments={"url": site.url},
-            overrides={"concurrency": CONCURRENCY, "robots": False},
-            store=opened,
-        )
-        summary = await crawl.run()
+        summary = await crawl_into(opened, db, site.url).run()
     assert summary.done == PAGES + 1 == stores[0].committed
     assert max(ahead) == CONCURRENCY  # it is reached, and never passed
     assert stores[0].largest <= CONCURRENCY
@@ -120,15 +122,9 @@ class Stuck(SqliteStore):
 
 async def test_when_the_disk_halts_so_does_the_fetching(db: Path) -> None:
     halted, go = asyncio.Event(), asyncio.Event()
-    pages = dict.fromkeys(["/", *PATHS], "".join(f"<a href={path}>x</a>" for path in PATHS))
+    pages = dict.fromkeys(["/", *PATHS], linking(*PATHS))
     async with serve(pages) as site, asyncio.timeout(30):
-        crawl = Crawl(
-            Walker,
-            db=db,
-            arguments={"url": site.url},
-            overrides={"concurrency": CONCURRENCY, "robots": False},
-            store=lambda path: Stuck(path, halted, go),
-        )
+        crawl = crawl_into(lambda path: Stuck(path, halted, go), db, site.url)
         running = asyncio.create_task(crawl.run())
         await halted.wait()
         snapshot = crawl.snapshot()
@@ -147,20 +143,14 @@ async def test_memory_holds_as_many_pages_as_are_in_flight_however_many_there_ar
 ) -> None:
     size = 400_000
     paths = PATHS[:pages]
-    front = "".join(f"<a href={path}>x</a>" for path in paths)
+    front = linking(*paths)
     async with serve({"/": front, **dict.fromkeys(paths, "<p>x")}) as site, asyncio.timeout(60):
 
         class Heavy(Walker):
             pass
 
         Heavy.size = size
-        crawl = Crawl(
-            Heavy,
-            db=db,
-            arguments={"url": site.url},
-            overrides={"concurrency": CONCURRENCY, "robots": False},
-            store=SlowStore,
-        )
+        crawl = crawl_into(SlowStore, db, site.url, of=Heavy)
         tracemalloc.start()
         try:
             summary = await crawl.run()
