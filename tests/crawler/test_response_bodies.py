@@ -6,7 +6,7 @@ import zlib
 
 import pytest
 
-from tests.crawler.read_pages import HTML, ONLY, reader
+from tests.crawler.read_pages import HTML, ONLY, STATES, reader
 from tests.site import serve
 
 
@@ -70,7 +70,7 @@ async def test_a_body_over_the_limit_fails_its_page_and_is_not_tried_again(answe
     async with serve({"/": answer, "/small": "y" * 1000}) as site:
         await crawl(reader(site.url, f"{site.url}small"), max_body=1000)
         assert site.hits["/"] == 1
-    assert rows("SELECT state, reason FROM crawl_request ORDER BY id") == [
+    assert rows(STATES) == [
         ("failed", "too_large"),
         ("done", None),
     ]
@@ -96,7 +96,7 @@ async def test_a_page_that_does_not_come_in_time_fails_with_timeout(crawl, rows)
     async with serve({"/": hang, "/good": "x"}) as site:
         await crawl(reader(site.url, f"{site.url}good"), timeout=0.2, retries=1)
         assert site.hits["/"] == 2
-    assert rows("SELECT state, reason FROM crawl_request ORDER BY id") == [
+    assert rows(STATES) == [
         ("failed", "timeout"),
         ("done", None),
     ]

@@ -248,40 +248,25 @@ CASES = (
         spider=Secretive,
         check=_secrets_stay_here,
     ),
-    Case(
-        "POST becomes GET at 301",
-        _to("/end", 301, end="x"),
-        "done",
-        spider=Poster,
-        check=_method("GET", b""),
+    *(
+        Case(
+            f"POST becomes GET at {status}",
+            _to("/end", status, end="x"),
+            "done",
+            spider=Poster,
+            check=_method("GET", b""),
+        )
+        for status in (301, 302, 303)
     ),
-    Case(
-        "POST becomes GET at 302",
-        _to("/end", 302, end="x"),
-        "done",
-        spider=Poster,
-        check=_method("GET", b""),
-    ),
-    Case(
-        "POST becomes GET at 303",
-        _to("/end", 303, end="x"),
-        "done",
-        spider=Poster,
-        check=_method("GET", b""),
-    ),
-    Case(
-        "POST stays POST at 307",
-        _to("/end", 307, end="x"),
-        "done",
-        spider=Poster,
-        check=_method("POST", b"name=value"),
-    ),
-    Case(
-        "POST stays POST at 308",
-        _to("/end", 308, end="x"),
-        "done",
-        spider=Poster,
-        check=_method("POST", b"name=value"),
+    *(
+        Case(
+            f"POST stays POST at {status}",
+            _to("/end", status, end="x"),
+            "done",
+            spider=Poster,
+            check=_method("POST", b"name=value"),
+        )
+        for status in (307, 308)
     ),
     # ── to a page that is off limits, or known
     Case(

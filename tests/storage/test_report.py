@@ -1,8 +1,6 @@
 """What a run did, read back from its file."""
 
 import sqlite3
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -24,19 +22,10 @@ from storage.records import (
     Visit,
 )
 from storage.report import errors, hosts, last_run, report
-from storage.schema import prepare
 from storage.tables import ItemTables
+from tests.storage.crawl_file import connection as connection
 
 BOOK = Table("book", (Column("title", "text", "TEXT"), Column("price", "real", "REAL")))
-
-
-@pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
-    path = tmp_path / "crawl.db"
-    opened = sqlite3.connect(path, isolation_level=None)
-    prepare(opened, str(path))
-    yield opened
-    opened.close()
 
 
 def _requests(first: int, last: int, host: str) -> list[NewRequest]:
