@@ -6,7 +6,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-import trustme
 import uvloop
 
 from crawler.errors import FetchError
@@ -32,13 +31,6 @@ def run(request: pytest.FixtureRequest) -> Callable[[Awaitable[Any]], Any]:
             return runner.run(patiently(work))
 
     return play
-
-
-def side_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    """A server's side of TLS."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
 
 
 async def fetch(play: Play, *, tls: ssl.SSLContext | None = None, **settings: Any) -> Response:

@@ -16,7 +16,7 @@ from crawler.request import Request
 from crawler.response import Response
 from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, Play, answer, head, raw, response, site
-from tests.hostile.tcp import flood, trickle
+from tests.hostile.tcp import Flood, trickle
 
 CHUNKED = head(200, "Transfer-Encoding: chunked")
 
@@ -33,9 +33,9 @@ async def fetch(play: Play, *, first: int | None = None, **settings: Any) -> Res
     "play",
     [
         pytest.param(answer(b"x" * 5000), id="of a large one"),
-        pytest.param(flood(head(), b"x" * 99), id="of an endless one"),
-        pytest.param(flood(CHUNKED, b"3\r\nxxx\r\n" * 999), id="of one in endless chunks"),
-        pytest.param(flood(head(length=10**12), b"x" * 99), id="of one of a terabyte"),
+        pytest.param(Flood(head(), b"x" * 99), id="of an endless one"),
+        pytest.param(Flood(CHUNKED, b"3\r\nxxx\r\n" * 999), id="of one in endless chunks"),
+        pytest.param(Flood(head(length=10**12), b"x" * 99), id="of one of a terabyte"),
         pytest.param(
             answer(gzip.compress(b"x" * 10**8), "Content-Encoding: gzip"), id="of a packed one"
         ),
@@ -225,9 +225,9 @@ MOVED = head(302, "Location: /next")
 @pytest.mark.parametrize(
     "play",
     [
-        pytest.param(flood(MOVED, b"x" * 50_000), id="endless"),
+        pytest.param(Flood(MOVED, b"x" * 50_000), id="endless"),
         pytest.param(
-            flood(head(302, "Location: /next", length=10**12), b"x" * 9999), id="a terabyte"
+            Flood(head(302, "Location: /next", length=10**12), b"x" * 9999), id="a terabyte"
         ),
         pytest.param(trickle(MOVED), id="slow"),
         pytest.param(raw(MOVED, b"half of", then="reset"), id="reset"),
@@ -252,18 +252,9 @@ async def test_what_is_wrong_with_a_redirects_body_is_no_matter(play: Play) -> N
 
 
 async def test_of_a_redirects_endless_body_little_is_read() -> None:
-    sent = 0
-
-    async def endless(connection: Connection) -> None:
-        nonlocal sent
-        await connection.request()
-        await connection.send(MOVED)
-        while True:
-            await connection.send(b"x" * 50_000)
-            sent += 50_000
-
+    endless = Flood(MOVED, b"x" * 50_000)
     assert (await fetch(_via(endless))).body == b"there"
-    assert sent < 20_000_000  # what the kernel buffers, and a little more
+    assert endless.sent < 20_000_000  # what the kernel buffers, and a little more
 
 
 async def test_a_redirects_short_body_keeps_the_connection() -> None:

@@ -2,11 +2,7 @@
 
 import asyncio
 import gzip
-import shutil
-import ssl
-import subprocess
 import zlib
-from pathlib import Path
 
 import pytest
 
@@ -26,8 +22,9 @@ from tests.crawler.plain_fetches import (
     serving,
     silence,
 )
+from tests.hostile.certificates import self_signed
 from tests.hostile.server import Asked, Connection, Hostile, Play, answer, head, raw
-from tests.hostile.tcp import answer_in_plain_text, trickle
+from tests.hostile.tcp import Flood, answer_in_plain_text, trickle
 
 # ── connections ─────────────────────────────────────────────────────────────────────────────
 
@@ -132,21 +129,12 @@ async def test_a_page_that_announces_too_much_is_not_read() -> None:
 
 
 async def test_a_page_without_end_is_cut_off_at_the_cap() -> None:
-    sent = 0
-
-    async def forever(connection: Connection) -> None:
-        nonlocal sent
-        await connection.request()
-        await connection.send(_CHUNKED)
-        while True:
-            sent += 0xFFFF
-            await connection.send(b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n")
-
-    async with Hostile(forever) as server:
+    endless = Flood(_CHUNKED, b"ffff\r\n" + b"x" * 0xFFFF + b"\r\n")
+    async with Hostile(endless) as server:
         assert (await failure(server.url + "/", {"max_body": 200_000})).reason == "too_large"
         while not server.gone:
             await asyncio.sleep(0)
-    assert sent < 50_000_000
+    assert endless.sent < 50_000_000
 
 
 async def test_a_bomb_is_not_inflated() -> None:
@@ -204,32 +192,8 @@ async def test_a_cancelled_fetch_is_cancelled_and_not_a_timeout() -> None:
 # ── TLS ─────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture
-def self_signed(tmp_path: Path) -> ssl.SSLContext:
-    """A server's side of TLS, with a certificate that nobody vouches for."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("needs openssl to make a certificate")
-    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(
-        [
-            *(openssl, "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256"),
-            *("-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"),
-            *("-addext", "subjectAltName=IP:127.0.0.1"),
-            *("-keyout", str(key), "-out", str(certificate)),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return context
-
-
-async def test_a_certificate_that_nobody_vouches_for_is_refused(
-    self_signed: ssl.SSLContext,
-) -> None:
-    async with serving({"/": ok()}, tls=self_signed) as server:
+async def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
+    async with serving({"/": ok()}, tls=self_signed()) as server:
         error = await failure(server.url + "/")
     assert (error.reason, error.retryable) == ("tls", False)
     assert server.asked == []

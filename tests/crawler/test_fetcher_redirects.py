@@ -1,16 +1,15 @@
 """The fetcher and redirects: where they lead, and what goes along."""
 
 import asyncio
-import ssl
 import time
 from pathlib import Path
 
 import pytest
-import trustme
 
 from crawler.errors import DropRequest, FetchError
 from crawler.request import Request
 from tests.crawler.plain_fetches import failure, fetch, fetching, moved, ok, serving, silence
+from tests.hostile.certificates import side_of, trusted_authority
 from tests.hostile.server import Hostile, answer
 
 
@@ -157,14 +156,10 @@ async def test_headers_of_the_settings_do_not_follow_a_redirect_to_another_origi
 async def test_a_hosts_own_headers_do_not_go_from_https_to_plain_http(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    side = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert("127.0.0.1").configure_cert(side)
+    tls = side_of(trusted_authority(tmp_path, monkeypatch).issue_cert("127.0.0.1"))
     own = {"host": [{"match": "127.0.0.1", "headers": {"X-Key": "k", "Accept": "text/x"}}]}
     async with serving({"/": moved(302, "/in"), "/in": ok()}) as plain:
-        async with serving({"/": moved(302, plain.url + "/")}, tls=side) as server:
+        async with serving({"/": moved(302, plain.url + "/")}, tls=tls) as server:
             await fetch(server.url + "/", own)
         await fetch(plain.url + "/in", own)
     assert server.asked[0].header("X-Key") == "k"

@@ -15,7 +15,8 @@ from crawler import connector
 from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.wire import Wire
-from tests.crawler.hostile_fetches import ONE, fetch, side_of
+from tests.crawler.hostile_fetches import ONE, fetch
+from tests.hostile.certificates import side_of
 from tests.hostile.server import raw
 
 # ── TLS ─────────────────────────────────────────────────────────────────────────────────────

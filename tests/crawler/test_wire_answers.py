@@ -18,7 +18,7 @@ from tests.crawler.hostile_fetches import ONE, TWO, fetch, reason
 from tests.crawler.hostile_fetches import run as run
 from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, head, raw, response
-from tests.hostile.tcp import trickle
+from tests.hostile.tcp import Flood, trickle
 
 # ── heads ───────────────────────────────────────────────────────────────────────────────────
 
@@ -29,22 +29,12 @@ def test_a_few_interim_responses_are_passed_over(run: Any) -> None:
 
 
 def test_a_flood_of_interim_responses_fails(run: Any) -> None:
-    async def flood(connection: Connection) -> None:
-        await connection.request()
-        while True:
-            await connection.send(b"HTTP/1.1 102 Processing\r\n\r\n")
-
-    assert run(reason(flood)) == "bad_response"
+    assert run(reason(Flood(b"", b"HTTP/1.1 102 Processing\r\n\r\n"))) == "bad_response"
 
 
 def test_a_head_without_end_fails(run: Any) -> None:
-    async def flood(connection: Connection) -> None:
-        await connection.request()
-        await connection.send(b"HTTP/1.1 200 OK\r\n")
-        while True:
-            await connection.send(b"X: " + b"x" * 50_000 + b"\r\n")
-
-    assert run(reason(flood)) == "bad_response"
+    play = Flood(b"HTTP/1.1 200 OK\r\n", b"X: " + b"x" * 50_000 + b"\r\n")
+    assert run(reason(play)) == "bad_response"
     assert MAX_HEAD > 128 * 1024
 
 
@@ -83,14 +73,8 @@ def test_a_body_may_come_in_chunks_of_one_byte(run: Any) -> None:
 def test_trailers_are_passed_over_but_not_for_ever(run: Any) -> None:
     play = raw(CHUNKED + b"3\r\nabc\r\n0\r\nX-Sum: 1\r\n\r\n", then="hang")
     assert run(fetch(play)).body == b"abc"
-
-    async def flood(connection: Connection) -> None:
-        await connection.request()
-        await connection.send(CHUNKED + b"3\r\nabc\r\n0\r\n")
-        while True:
-            await connection.send(b"X-Sum: 1\r\n")
-
-    assert run(reason(flood)) == "bad_response"
+    play = Flood(CHUNKED + b"3\r\nabc\r\n0\r\n", b"X-Sum: 1\r\n")
+    assert run(reason(play)) == "bad_response"
 
 
 # ── the rate ────────────────────────────────────────────────────────────────────────────────

@@ -15,9 +15,10 @@ from yarl import URL
 from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.request import Request
-from tests.crawler.hostile_fetches import ONE, TWO, fetch, reason, side_of
+from tests.crawler.hostile_fetches import ONE, TWO, fetch, reason
 from tests.crawler.hostile_fetches import run as run
 from tests.crawler.plain_fetches import fetching
+from tests.hostile.certificates import side_of, trusted_authority
 from tests.hostile.server import Connection, Hostile, Play, head, raw, response
 from tests.hostile.tcp import tls_by_hand
 
@@ -25,10 +26,7 @@ from tests.hostile.tcp import tls_by_hand
 @pytest.fixture
 def authority(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> trustme.CA:
     """A certificate authority that is trusted for the length of a test."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-    return authority
+    return trusted_authority(tmp_path, monkeypatch)
 
 
 # ── where a body without a length ends ──────────────────────────────────────────────────────

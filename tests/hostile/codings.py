@@ -9,7 +9,7 @@ from backports import zstd
 
 from tests.hostile.case import Case, Outcome
 from tests.hostile.server import Connection, Play, answer, head, raw, response, site
-from tests.hostile.tcp import flood
+from tests.hostile.tcp import Flood
 
 _TEXT = "<title>page</title>" + "".join(f"<p>{n} sheep</p>" for n in range(2000))
 _PAGE = _TEXT.encode()
@@ -196,7 +196,7 @@ CASES = (
     ),
     Case(
         "gzip bomb in chunks without end",
-        flood(
+        Flood(
             head(200, "Content-Encoding: gzip", "Transfer-Encoding: chunked"),
             b"%x\r\n%b\r\n" % (len(_BOMB), _BOMB),
         ),
@@ -266,10 +266,10 @@ CASES = (
                     )
                 ),
             ),
-            ("without end", flood(head() + _RULES, b"# and on it goes\n" * 999)),
+            ("without end", Flood(head() + _RULES, b"# and on it goes\n" * 999)),
             (
                 "without end, in chunks",
-                flood(_CHUNKED + b"%x\r\n%b\r\n" % (len(_RULES), _RULES), b"2\r\n#\n\r\n" * 999),
+                Flood(_CHUNKED + b"%x\r\n%b\r\n" % (len(_RULES), _RULES), b"2\r\n#\n\r\n" * 999),
             ),
         )
     ),

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from tests.hostile.case import Case, Outcome
 from tests.hostile.server import Connection, Play, Then, head, raw, response
-from tests.hostile.tcp import flood
+from tests.hostile.tcp import Flood
 
 _OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n"
 _CHUNKED = _OK + b"Transfer-Encoding: chunked\r\n\r\n"
@@ -173,14 +173,14 @@ CASES = (
     ),
     Case(
         "a chunk extension without end",
-        flood(_CHUNKED + b"5;", b"x" * 9999),
+        Flood(_CHUNKED + b"5;", b"x" * 9999),
         "failed bad_response",
         2,
     ),
     _good("a trailer", _CHUNKED + b"5\r\nhello\r\n0\r\nX-Sum: 1\r\n\r\n"),
     Case(
         "trailers without end",
-        flood(_CHUNKED + b"5\r\nhello\r\n0\r\n", b"X-Sum: 1\r\n" * 99),
+        Flood(_CHUNKED + b"5\r\nhello\r\n0\r\n", b"X-Sum: 1\r\n" * 99),
         "failed bad_response",
         tries=2,
     ),
@@ -221,13 +221,13 @@ CASES = (
     _bad("10,000 headers", _OK + b"".join(b"X-%d: 1\r\n" % n for n in range(10_000)) + _FIVE),
     _bad("a header of 1 MB", _OK + b"X: " + b"x" * 1_000_000 + b"\r\n" + _FIVE),
     _bad("100 headers of 60 KB", _OK + (b"X: " + b"x" * 60_000 + b"\r\n") * 100 + _FIVE),
-    Case("headers without end", flood(_OK, b"X: 1\r\n" * 99), "failed bad_response", tries=2),
+    Case("headers without end", Flood(_OK, b"X: 1\r\n" * 99), "failed bad_response", tries=2),
     _good("100 headers", _OK + b"".join(b"X-%d: 1\r\n" % n for n in range(100)) + _FIVE),
     # ── what nobody asked for ──
     _good("100 Continue", b"HTTP/1.1 100 Continue\r\n\r\n" + _OK + _FIVE),
     _good("a few early hints", _EARLY * 5 + _OK + _FIVE),
     _bad("1,000 early hints", _EARLY * 1000 + _OK + _FIVE),
-    Case("interim responses without end", flood(b"", _EARLY), "failed bad_response", tries=2),
+    Case("interim responses without end", Flood(b"", _EARLY), "failed bad_response", tries=2),
     _bad("101", b"HTTP/1.1 101 Switching\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"),
     _bad("101 and then something", b"HTTP/1.1 101 Switching\r\n\r\n" + _OK + _FIVE),
     _good("an offer to upgrade", _OK + b"Upgrade: h2c\r\nConnection: upgrade\r\n" + _FIVE),

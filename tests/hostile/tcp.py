@@ -16,6 +16,7 @@ import trustme
 
 from crawler import wire
 from tests.hostile.case import Case
+from tests.hostile.certificates import self_signed, side_of
 from tests.hostile.server import Connection, Hostile, Play, answer, head, raw, response
 
 _QUICK = {"timeout": 0.5}
@@ -97,12 +98,6 @@ def _authority() -> trustme.CA:
     return trustme.CA()
 
 
-def _side_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    certificate.configure_cert(context)
-    return context
-
-
 def _certified(
     name: str = "127.0.0.1", days: int = 1, by: trustme.CA | None = None
 ) -> ssl.SSLContext:
@@ -110,15 +105,7 @@ def _certified(
     certificate = (by or _authority()).issue_cert(
         name, not_before=until - timedelta(days=30), not_after=until
     )
-    return _side_of(certificate)
-
-
-def _self_signed() -> ssl.SSLContext:
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    signed = trustme.CA()
-    with signed.cert_pem.tempfile() as certificate, signed.private_key_pem.tempfile() as key:
-        context.load_cert_chain(certificate, key)
-    return context
+    return side_of(certificate)
 
 
 # ── plays ───────────────────────────────────────────────────────────────────────────────────
@@ -169,16 +156,19 @@ def trickle(*first: bytes) -> Play:
     return play
 
 
-def flood(first: bytes, more: bytes) -> Play:
-    """Begin so, and go on for ever, as fast as it is taken."""
+class Flood:
+    """Begins so, and goes on for ever, as fast as it is taken; counts what was `sent` then."""
 
-    async def play(connection: Connection) -> None:
+    def __init__(self, first: bytes, more: bytes) -> None:
+        self.sent = 0
+        self._first, self._more = first, more
+
+    async def __call__(self, connection: Connection) -> None:
         await connection.request()
-        await connection.send(first)
+        await connection.send(self._first)
         while True:
-            await connection.send(more)
-
-    return play
+            await connection.send(self._more)
+            self.sent += len(self._more)
 
 
 def tls_by_hand(context: Callable[[], ssl.SSLContext], data: bytes) -> Play:
@@ -291,7 +281,7 @@ CASES = (
     *(
         Case(
             f"endless body, {name}",
-            flood(begun, more),
+            Flood(begun, more),
             "failed too_large",
             settings={"max_body": 300_000},
         )
@@ -303,7 +293,7 @@ CASES = (
     ),
     Case(
         "endless error page",
-        flood(head(500), b"x" * 50_000),
+        Flood(head(500), b"x" * 50_000),
         "failed too_large",
         settings={"max_body": 300_000},
     ),
@@ -311,7 +301,7 @@ CASES = (
     Case("TLS", silence, "done", listen=_https(_certified), heavy=True),
     Case("TLS, expired", silence, "failed tls", listen=_https(partial(_certified, days=-1))),
     Case("TLS, not yet valid", silence, "failed tls", listen=_https(partial(_certified, days=60))),
-    Case("TLS, self-signed", silence, "failed tls", listen=_https(_self_signed)),
+    Case("TLS, self-signed", silence, "failed tls", listen=_https(self_signed)),
     Case(
         "TLS, wrong host",
         silence,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 import crawler
 from crawler import Request, Response, Spider
+from tests.hostile.certificates import side_of, trusted_authority
 from tests.hostile.server import Asked, Hostile
 from tests.names import name_server
 
@@ -88,13 +88,5 @@ def asked_as(server: Hostile, name: str) -> list[Asked]:
 @pytest.fixture
 def tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., ssl.SSLContext]:
     """A server's side of TLS with a certificate for these names, by an authority we trust."""
-    authority = trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "authority.pem"))
-    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "authority.pem"))
-
-    def certified(*hosts: str) -> ssl.SSLContext:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert(*hosts).configure_cert(context)
-        return context
-
-    return certified
+    authority = trusted_authority(tmp_path, monkeypatch)
+    return lambda *hosts: side_of(authority.issue_cert(*hosts))
