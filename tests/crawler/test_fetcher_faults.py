@@ -22,7 +22,7 @@ from tests.crawler.plain_fetches import (
     serving,
     silence,
 )
-from tests.hostile.certificates import self_signed
+from tests.hostile.certificates import untrusted
 from tests.hostile.server import Asked, Connection, Hostile, Play, answer, head, raw
 from tests.hostile.tcp import Flood, answer_in_plain_text, trickle
 
@@ -193,7 +193,7 @@ async def test_a_cancelled_fetch_is_cancelled_and_not_a_timeout() -> None:
 
 
 async def test_a_certificate_that_nobody_vouches_for_is_refused() -> None:
-    async with serving({"/": ok()}, tls=self_signed()) as server:
+    async with serving({"/": ok()}, tls=untrusted()) as server:
         error = await failure(server.url + "/")
     assert (error.reason, error.retryable) == ("tls", False)
     assert server.asked == []

@@ -6,7 +6,6 @@ from typing import Any
 
 import aiohttp
 import pytest
-import trustme
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import HttpResponseParser
 from aiohttp.streams import StreamReader
@@ -16,7 +15,7 @@ from crawler.connector import WireConnector
 from crawler.errors import FetchError
 from crawler.wire import Wire
 from tests.crawler.hostile_fetches import ONE, fetch
-from tests.hostile.certificates import side_of
+from tests.hostile.certificates import untrusted
 from tests.hostile.server import raw
 
 # ── TLS ─────────────────────────────────────────────────────────────────────────────────────
@@ -41,7 +40,7 @@ async def test_without_tls_no_authorities_are_read(monkeypatch: pytest.MonkeyPat
     assert (await fetch(raw(ONE))).status == 200
     assert not made
     with pytest.raises(FetchError, match="tls"):  # nobody trusts this one
-        await fetch(raw(ONE), tls=side_of(trustme.CA().issue_cert("127.0.0.1")))
+        await fetch(raw(ONE), tls=untrusted())
     assert made
 
 

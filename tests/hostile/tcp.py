@@ -16,7 +16,7 @@ import trustme
 
 from crawler import wire
 from tests.hostile.case import Case
-from tests.hostile.certificates import self_signed, side_of
+from tests.hostile.certificates import side_of
 from tests.hostile.server import Connection, Hostile, Play, answer, head, raw, response
 
 _QUICK = {"timeout": 0.5}
@@ -106,6 +106,14 @@ def _certified(
         name, not_before=until - timedelta(days=30), not_after=until
     )
     return side_of(certificate)
+
+
+def _self_signed() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    signed = trustme.CA()
+    with signed.cert_pem.tempfile() as certificate, signed.private_key_pem.tempfile() as key:
+        context.load_cert_chain(certificate, key)
+    return context
 
 
 # ── plays ───────────────────────────────────────────────────────────────────────────────────
@@ -301,7 +309,7 @@ CASES = (
     Case("TLS", silence, "done", listen=_https(_certified), heavy=True),
     Case("TLS, expired", silence, "failed tls", listen=_https(partial(_certified, days=-1))),
     Case("TLS, not yet valid", silence, "failed tls", listen=_https(partial(_certified, days=60))),
-    Case("TLS, self-signed", silence, "failed tls", listen=_https(self_signed)),
+    Case("TLS, self-signed", silence, "failed tls", listen=_https(_self_signed)),
     Case(
         "TLS, wrong host",
         silence,
