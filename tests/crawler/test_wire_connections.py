@@ -66,6 +66,15 @@ def test_a_body_with_a_length_needs_no_notice(run: Any, authority: trustme.CA) -
     assert run(fetch(play, tls=tls)).body == b"one"
 
 
+def test_with_tls_an_answer_that_is_refused_as_it_comes_is_refused_all_the_same(
+    run: Any, authority: trustme.CA
+) -> None:
+    """The parser closes the connection first, and asyncio's cannot say then what is unsent."""
+    tls = side_of(authority.issue_cert("127.0.0.1"))
+    refused = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nok"
+    assert run(reason(raw(refused), tls=tls)) == "bad_response"
+
+
 # ── an answer belongs to one request ────────────────────────────────────────────────────────
 
 
