@@ -288,7 +288,8 @@ def _date(value: Any) -> str:
 
 def _json(value: Any) -> str:
     if isinstance(value, set | frozenset):
-        # The order of a set differs between processes; a crawl run again gives the same file.
+        # The order of a set differs between processes, and a crawl run again should give the same
+        # file. Those within lists and models are left as they are: to find them costs every list.
         value = sorted(value, key=repr)
     elif isinstance(value, Enum):
         value = value.value

@@ -47,6 +47,7 @@ EX_TEMPFAIL = 75  # sysexits.h: try again later
 # What a shell says of a program that SIGINT or SIGPIPE ended.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
+_STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
 # What the system says of a disk that takes no more, or fails.
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 # Directories whose code is not the user's: crawler, storage and Python's standard library. What
@@ -158,6 +159,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line and return the exit status."""
     arguments = list(sys.argv[1:] if argv is None else argv)
     options = LogOptions()
+    _open_standard_streams()
     try:
         status = _invoke(arguments, options)
         sys.stdout.flush()
@@ -175,6 +177,20 @@ def main(argv: Sequence[str] | None = None) -> int:
             traceback.print_exception(error)
         click.echo(f"crawler: error: {' '.join(text.split())}", err=True)
         return status
+
+
+def _open_standard_streams() -> None:
+    """Have standard output and error lead nowhere when they are closed, as a daemon's may be.
+
+    Else files that are opened later have their numbers.
+    """
+    if sys.stdout is not None and sys.stderr is not None:
+        return
+    while (free := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+        pass  # it has become one of the three
+    os.close(free)
+    sys.stdout = sys.stdout or open(_STANDARD_OUTPUT, "w")  # noqa: SIM115
+    sys.stderr = sys.stderr or open(_STANDARD_ERROR, "w")  # noqa: SIM115
 
 
 def _give_up_output() -> None:

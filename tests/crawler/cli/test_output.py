@@ -1,13 +1,15 @@
 """Where a command writes to: a reader that leaves, a device that is full, a file that cannot be."""
 
+import asyncio
 import shutil
+import sys
 from asyncio.subprocess import Process
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.crawler.cli.project import Project, shop_pages
+from tests.crawler.cli.project import ENVIRONMENT, Project, shop_pages
 from tests.site import serve
 
 # ── standard output ─────────────────────────────────────────────────────────────────────────
@@ -43,6 +45,21 @@ async def test_a_reader_of_the_demo_may_leave(project: Project) -> None:
     assert said.startswith("a bookshop is open on ")
     assert len(said.splitlines()) == 1
     assert status == 141
+
+
+@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+async def test_a_command_works_though_its_standard_streams_are_closed(
+    project: Project, closed: str
+) -> None:
+    command = ("sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "crawler")
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        process = await asyncio.create_subprocess_exec(
+            *command, "run", "shop", cwd=project.path, env=ENVIRONMENT
+        )
+        assert await process.wait() == 0
+    found = await project.crawler("query", "shop", "SELECT count(*) FROM crawl_request")
+    assert "2" in found.out
 
 
 # As a disk that is full: Linux has it, and macOS has not.
