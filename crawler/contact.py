@@ -108,9 +108,11 @@ class Contact:
 
     async def _move(self, url: str) -> None:
         self.leave()
-        gate = await self._house.scheduler.meet(host_of(url))
+        meet, host = self._house.scheduler.meet, host_of(url)
+        gate = await meet(host)
         if gate.robots and not self._of_rules:
             await self._obey_robots(gate, url)
+            gate = await meet(host)  # it may have been forgotten meanwhile, for want of room
         await self._enter(gate)
 
     async def _obey_robots(self, gate: HostGate, url: str) -> None:

@@ -162,7 +162,7 @@ class Place:
 
     def urge(self, host: str) -> "Urge":
         """Return what is entered while the page's callback waits for a slot of a host."""
-        return Urge(self, self._places, host)
+        return Urge(self, None if self._over else self._places, host)
 
 
 class Urge:
@@ -172,7 +172,7 @@ class Urge:
         self.page = page
         self.host = host
         self.heard = False
-        self._places = places  # None for a page that is not large: nobody waits for it
+        self._places = places  # None for a page that is not large, or through: nobody waits for it
 
     def __enter__(self) -> Self:
         if self._places is not None:

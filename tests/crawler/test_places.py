@@ -95,12 +95,15 @@ async def test_a_body_that_begins_to_wait_while_a_page_urges_goes_on_at_once() -
     assert not (await soon(Place().take(places, LARGE, "a"))).done()
 
 
-async def test_a_page_that_is_not_large_urges_nobody() -> None:
+async def test_a_page_that_is_not_large_or_is_through_urges_nobody() -> None:
     places = Places()
-    await full(places, LARGE)
+    page, *_ = await full(places, LARGE)
+    page.give_back()
+    await Place().take(places, LARGE, "a")
     waiting = await soon(Place().take(places, LARGE, "a"))
-    with Place().urge("a") as urge:
-        urge.again()
-        await asyncio.sleep(0)
-        assert not waiting.done()
+    for nobody in (Place(), page):
+        with nobody.urge("a") as urge:
+            urge.again()
+            await asyncio.sleep(0)
+            assert not waiting.done()
     waiting.cancel()
