@@ -78,15 +78,20 @@ class SqliteStore:
             check_filesystem(self.path)
             self._lock.acquire()
         except OSError as error:
-            raise StoreError(f"cannot write beside {self.path}: {error.strerror}") from error
+            raise self._unwritable(error) from error
         try:
             await _to_the_end(self._open())
         except BaseException as error:
             await _to_the_end(self._close())
             if isinstance(error, sqlite3.Error):
                 raise self._explain(error) from error
+            if isinstance(error, OSError):  # of the note in the lock file that the file is whole
+                raise self._unwritable(error) from error
             raise
         return self
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        return StoreError(f"cannot write beside {self.path}: {error.strerror}")
 
     async def __aexit__(
         self,

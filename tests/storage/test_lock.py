@@ -1,21 +1,25 @@
 """One writer per file: the lock names its holder, and no crash leaves it behind."""
 
+import errno
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from storage.errors import StoreError
 from storage.lock import FileLock
 from storage.lock import holder as holder_of
+from storage.sqlite import SqliteStore
 
 _HOLD = """
 import sys
 from pathlib import Path
+from typing import Any
 from storage.lock import FileLock
 FileLock(Path(sys.argv[1])).acquire()
 print("held", flush=True)
@@ -178,3 +182,26 @@ def test_the_holder_is_named_though_it_vouches(database: Path) -> None:
     with pytest.raises(StoreError, match=rf"\(process {os.getpid()}\)"):
         FileLock(database).acquire()
     lock.release()
+
+
+@pytest.mark.parametrize("fails_at", [1, 2])
+async def test_a_disk_that_takes_no_note_is_a_fault_of_the_store(
+    database: Path, fails_at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of who holds the file, or that it is whole."""
+    write, calls = os.pwrite, 0
+
+    def failing(*arguments: Any) -> int:
+        nonlocal calls
+        calls += 1
+        if calls == fails_at:
+            raise OSError(errno.EIO, "Input/output error")
+        return write(*arguments)
+
+    monkeypatch.setattr(os, "pwrite", failing)
+    with pytest.raises(StoreError, match=r"^cannot write beside .*: Input/output error$"):
+        async with SqliteStore(database):
+            pass
+    assert holder_of(database) is None
+    async with SqliteStore(database):
+        assert holder_of(database) == os.getpid()
