@@ -10,6 +10,7 @@ from crawler.decoding import Decoder, decoder_for
 from crawler.errors import FetchError
 from crawler.exchange import Answer
 from crawler.places import PLACE, Place, Places, rank_of
+from crawler.url import host_of
 
 # Wire bytes that are decoded without a pause. The costliest there are, zstd frames of 9 bytes,
 # take 30 ms. A piece of a bomb makes 200 times as much: until there is a place, it is a small one.
@@ -34,9 +35,9 @@ class Bodies:
         answer: aiohttp.ClientResponse | Answer,
         first: int | None,
         deadline: Deadline,
-        host: str,
+        url: str,
     ) -> bytes:
-        """Return the decoded body; of a larger one its `first` bytes, if that is given.
+        """Return the decoded body of `url`; of a larger one its `first` bytes, if that is given.
 
         Raises `FetchError` when it is too large, cut or garbled. The caller's `deadline` stands
         still while a large body waits for its place: that is no fault of the server's.
@@ -58,7 +59,7 @@ class Bodies:
         rank = 0
         try:
             if first is None and length is not None and (rank := rank_of(length)):
-                await off_the_clock(deadline, place.take(places, rank, host))
+                await off_the_clock(deadline, place.take(places, rank, host_of(url)))
             while chunk := await answer.content.readany():
                 for part in _parts(chunk, decoder, _PIECE if rank == 2 else _FIRST_PIECE):
                     parts.append(part)
@@ -69,7 +70,7 @@ class Bodies:
                         return b"".join(parts)[:limit]
                     if rank_of(size) > rank:
                         rank = rank_of(size)
-                        await off_the_clock(deadline, place.take(places, rank, host))
+                        await off_the_clock(deadline, place.take(places, rank, host_of(url)))
                     elif decoder is not None and len(chunk) > _PIECE:
                         await asyncio.sleep(0)
             if decoder is not None:

@@ -10,7 +10,7 @@ from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.links import Discovery
 from crawler.places import KEPT, PLACE, Place
 from crawler.response import Response
-from crawler.rulebook import Rulebook
+from crawler.rulebook import Rulebook, Verdict
 from crawler.scheduler import Scheduler
 from crawler.throttle import HostGate, Throttle
 from crawler.url import host_of, origin_of
@@ -33,6 +33,14 @@ class Courtesy:
         self.scheduler = scheduler
         self.throttle = throttle
         self.rulebook = rulebook
+
+    async def learn(self, origin: str, gate: HostGate) -> Verdict:
+        """Return the verdict on an origin, with what it asks for kept at its host's gate."""
+        verdict = await self.rulebook.learn(origin)
+        gate.slow_down(self.rulebook.delay(verdict))
+        if verdict.again:
+            gate.cool_down(verdict.until - time.time(), time.monotonic())
+        return verdict
 
 
 class Contact:
@@ -119,10 +127,7 @@ class Contact:
         book = self._house.rulebook
         verdict = book.known(origin_of(url))
         if verdict is None:
-            verdict = await book.learn(origin_of(url))
-            gate.slow_down(book.delay(verdict))
-            if verdict.again:
-                gate.cool_down(verdict.until - time.time(), time.monotonic())
+            verdict = await self._house.learn(origin_of(url), gate)
         if verdict.again:
             raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason)
         if verdict.failed:

@@ -210,7 +210,7 @@ class Fetcher:
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
                     raise FetchError("bad_response", "a part of what was asked for", retryable=True)
                 else:
-                    content = await self._bodies.read(answer, first, deadline, host_of(url))
+                    content = await self._bodies.read(answer, first, deadline, url)
                 phases.body = time.perf_counter() - started - phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):

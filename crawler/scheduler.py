@@ -250,11 +250,10 @@ class Scheduler:
         self._throttle.changed(gate)
         self._touch(gate)
 
-    def robots_learned(self, lane: Lane, delay: float) -> None:
-        """Go on with a host whose robots.txt was asked for; `delay` is its Crawl-delay."""
+    def robots_learned(self, lane: Lane) -> None:
+        """Go on with a host whose robots.txt was asked for."""
         lane.asking = False
         self._asking -= 1
-        lane.gate.slow_down(delay)
         self.changed(lane.gate)
 
     def _touch(self, gate: HostGate) -> None:

@@ -57,7 +57,7 @@ class Seeder:
         self._cookies = cookies
         self._hosts: set[str] = set()
         self._named: list[str] = []  # of these, those since the scope was looked at
-        self._around = Scope(())  # the sites of all the others
+        self._around = Scope.around(())  # the sites of all the others
         self._complete = run.seeded  # all hosts have been named
         self._begun = run.resumed  # pages may have been fetched
         self._grew = False  # the default scope did, since then

@@ -18,7 +18,6 @@ from crawler.parsing import Parser
 from crawler.places import KEPT, PLACE, Place
 from crawler.request import Request, from_record
 from crawler.response import Response
-from crawler.rulebook import Verdict
 from crawler.spider import Failure, Spider
 from crawler.url import origin_of, redact
 from storage import StoreError
@@ -74,14 +73,10 @@ class Worker:
                 visits.put_nowait(visit)
 
     async def _ask_robots(self, job: RobotsJob) -> None:
-        gate, delay = job.lane.gate, 0.0
         try:
-            verdict: Verdict = await self._house.rulebook.learn(job.origin)
-            delay = self._house.rulebook.delay(verdict)
-            if verdict.again:
-                gate.cool_down(verdict.until - time.time(), time.monotonic())
+            await self._house.learn(job.origin, job.lane.gate)
         finally:
-            self._house.scheduler.robots_learned(job.lane, delay)
+            self._house.scheduler.robots_learned(job.lane)
 
     async def _refuse(self, job: RefusedJob) -> Visit:
         row = job.row

@@ -126,8 +126,8 @@ class Crawl:
                 await self.committer.queue.put(await self._visit(job))
 
     async def _ask_robots(self, job: RobotsJob) -> None:
-        verdict = await self.rulebook.learn(job.origin)
-        self.scheduler.robots_learned(job.lane, self.rulebook.delay(verdict))
+        await self.house.learn(job.origin, job.lane.gate)
+        self.scheduler.robots_learned(job.lane)
 
     async def _visit(self, job: FetchJob) -> Visit:
         self.handed.append(job.row)

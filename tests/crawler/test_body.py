@@ -201,7 +201,7 @@ async def test_a_costly_body_does_not_hold_up_the_loop() -> None:
     answer: Any = _AtOnce("zstd", frames)
     counting = asyncio.create_task(count())
     async with asyncio.timeout(30) as deadline:
-        assert await Bodies(10**6).read(answer, None, deadline, "host") == b"a" * 9999
+        assert await Bodies(10**6).read(answer, None, deadline, "http://host/") == b"a" * 9999
     counting.cancel()
     assert turns >= len(frames) // 16384
 
