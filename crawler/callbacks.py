@@ -50,12 +50,33 @@ class CallbackError(Exception):
 def callback_of(spider: Spider, name: str | None) -> Callable[..., Any]:
     """Return the spider's method of that name (`parse` by default).
 
-    Raises `LookupError` when it has none, as when the spider changed since the request was kept.
+    Raises `LookupError` when it has none.
     """
     method = getattr(spider, name or "parse", None)
-    if not callable(method):
-        raise LookupError(f"{type(spider).__name__} has no method {name!r}")
+    if not callable(method) or getattr(method, "__func__", None) is Spider.parse:
+        raise LookupError(f"{type(spider).__name__} has no method {name or 'parse'!r}")
     return method  # type: ignore[no-any-return]
+
+
+class Methods:
+    """The spider's methods that requests name; each is looked for once."""
+
+    def __init__(self, spider: Spider) -> None:
+        self._spider = spider
+        self._known: set[str | None] = set()
+
+    def check(self, request: Request) -> None:
+        """Raise `LookupError` when the spider has not what is to be called for a request.
+
+        It need not have `parse` for one of which nobody wants to know but that it failed.
+        """
+        callback, errback = request.callback, request.errback
+        if callback not in self._known and (callback is not None or errback is None):
+            callback_of(self._spider, callback)
+            self._known.add(callback)
+        if errback is not None and errback not in self._known:
+            callback_of(self._spider, errback)
+            self._known.add(errback)
 
 
 def is_of_user_code(error: BaseException) -> bool:

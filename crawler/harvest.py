@@ -4,7 +4,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from crawler.callbacks import CallbackError
+from crawler.callbacks import CallbackError, Methods
 from crawler.links import Discovery, Followed
 from crawler.request import Request, stands_for_url
 from storage.columns import row_of
@@ -17,16 +17,24 @@ class Harvest:
     """Takes what the callback of one page yields, in order.
 
     Rows are made at once, so that what the spider does with an item afterwards changes nothing.
-    `nofollow`: the page asks that its links be not followed.
+    `methods`, when given, says whether the callbacks of requests are there. `nofollow`: the page
+    asks that its links be not followed.
     """
 
     def __init__(
-        self, discovery: Discovery, row: QueuedRequest, url: str, *, nofollow: bool = False
+        self,
+        discovery: Discovery,
+        row: QueuedRequest,
+        url: str,
+        methods: Methods | None = None,
+        *,
+        nofollow: bool = False,
     ) -> None:
         self.items: list[ItemRow] = []
         self._discovery = discovery
         self._row = row
         self._url = url
+        self._methods = methods
         self._nofollow = nofollow
         self._position = 0
         self._requests: dict[int, NewRequest] = {}
@@ -40,11 +48,14 @@ class Harvest:
         """Take one result.
 
         Raises `TypeError` for what a callback does not yield, `CallbackError` for an item and
-        `ValueError` for a request that cannot be stored.
+        `ValueError` for a request that cannot be stored, `LookupError` for one whose callback
+        is not there.
         """
         self._position += 1
         if isinstance(output, Request):
             if not self._discovery.has(output):
+                if self._methods is not None:
+                    self._methods.check(output)
                 nofollow = self._nofollow or output.nofollow
                 self._found(
                     self._discovery.record(output, self._row, self._position, nofollow=nofollow)

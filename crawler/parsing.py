@@ -10,6 +10,7 @@ from typing import Any, Protocol, Self
 from crawler.annotations import canonical_of, forbids_following
 from crawler.callbacks import (
     CallbackError,
+    Methods,
     callback_of,
     is_of_user_code,
     name_of,
@@ -66,6 +67,7 @@ class OwnParser:
 
     def __init__(self, spider: Spider, discovery: Discovery, settings: Settings) -> None:
         self._spider = spider
+        self._methods = Methods(spider)
         self._discovery = discovery
         self._settings = settings
         self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
@@ -105,7 +107,9 @@ class OwnParser:
         if self._settings.robots_meta:
             response.heeds_nofollow = True
             nofollow = forbids_following(response, self._settings.agent)
-        harvest = Harvest(self._discovery, row, response.url, nofollow=nofollow)
+        harvest = Harvest(
+            self._discovery, row, response.url, self._methods, nofollow=nofollow
+        )
         if len(response.body) > _LARGE_PAGE and response.is_markup:
             async with self._large_pages:
                 content = await self._call(callback, response, harvest, visit)
@@ -136,7 +140,7 @@ class OwnParser:
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:
             errback = callback_of(self._spider, failure.request.errback)
-            harvest = Harvest(self._discovery, row, failure.request.url)
+            harvest = Harvest(self._discovery, row, failure.request.url, self._methods)
             await self._collect(errback, (failure,), {}, harvest, visit)
 
     async def _collect(

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
-from crawler.callbacks import is_of_user_code, name_of
+from crawler.callbacks import Methods, is_of_user_code, name_of
 from crawler.cookies import Cookies
 from crawler.errors import CrawlerError, InvalidUrl, UsageError
 from crawler.guard import Guard
@@ -49,6 +49,7 @@ class Seeder:
         self._store = store
         self._run = run
         self._spider = spider
+        self._methods = Methods(spider)
         self._guard = guard
         self._discovery = discovery
         self._scheduler = scheduler
@@ -123,11 +124,12 @@ class Seeder:
         if not isinstance(request, Request):
             raise UsageError(f"start() of {name} yields Requests, not {type(request).__name__}")
         try:
+            self._methods.check(request)
             identity = self._discovery.identify_start(request.url)
             record = to_record(request, depth=0, position=position, identity=identity)
         except InvalidUrl as error:
             raise UsageError(f"start request of {name}: {error}") from error
-        except ValueError as error:
+        except (LookupError, ValueError) as error:
             shown = redact(request.url)[:200]
             raise UsageError(f"start request of {name} for {shown}: {error}") from error
         if not is_web(record.url):

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
-from crawler.callbacks import is_of_user_code, name_of, trace_of
+from crawler.callbacks import Methods, is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater
+from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater, UsageError
 from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.logs import get_logger
 from crawler.middleware import Handler
@@ -31,7 +31,8 @@ class Worker:
     """What all workers of a run share; `work` is the coroutine that runs N times.
 
     `handler` is the middleware around the fetcher, `parser` the spider's part of a visit. A user's
-    error costs its page, never the run.
+    error costs its page, never the run; but a callback that was there when its requests were queued,
+    and is no more, would cost all of these.
     """
 
     def __init__(
@@ -42,6 +43,8 @@ class Worker:
         parser: Parser,
         models: Mapping[str, type[BaseModel]],
     ) -> None:
+        self._spider = spider.name
+        self._methods = Methods(spider)
         self._handler = handler
         self._house = courtesy
         self._parser = parser
@@ -101,6 +104,7 @@ class Worker:
             except ValueError as error:
                 visit.reason, visit.error = "bad_request", str(error)
                 return visit
+            self._check(request)
             request.phases.queue = time.monotonic() - job.queued_at
             request.contact = contact
             outcome = await self._fetch(request, contact, place, visit)
@@ -120,6 +124,15 @@ class Worker:
                 requests=len(visit.requests),
             )
         return visit
+
+    def _check(self, request: Request) -> None:
+        try:
+            self._methods.check(request)
+        except LookupError as error:
+            raise UsageError(
+                f"{error}, and a run of {self._spider} that is unfinished has requests for it: "
+                "give a method that name again, or begin anew with --fresh"
+            ) from error
 
     async def _fetch(
         self, request: Request, contact: Contact, place: Place, visit: Visit

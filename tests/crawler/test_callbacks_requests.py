@@ -4,7 +4,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from crawler import FetchError, Request, Spider
+import pytest
+
+from crawler import FetchError, Request, Spider, UsageError
 from tests.crawler.words_page import NEXT, PAGE, STATES, Author, Quote, Word
 from tests.site import serve
 
@@ -86,7 +88,8 @@ async def test_a_callback_may_be_given_by_its_name(crawl, rows):
     assert rows("SELECT callback FROM crawl_request ORDER BY id") == [None, "parse_next"]
 
 
-async def test_a_callback_that_the_spider_does_not_have_costs_its_page_only(crawl, rows):
+@pytest.mark.parametrize("what", ["callback", "errback"])
+async def test_the_page_that_names_a_method_which_is_not_there_fails_and_says_so(what, crawl, rows):
     async with serve({"/": PAGE, "/next": NEXT}) as site:
 
         class Misnamed(Spider):
@@ -94,12 +97,64 @@ async def test_a_callback_that_the_spider_does_not_have_costs_its_page_only(craw
             start_urls = [site.url]
 
             def parse(self, response):
-                yield response.follow("/next", "parse_nxt")
+                yield response.follow("/next", **{what: "parse_nxt"})
 
         result = await crawl(Misnamed)
-    assert (result.done, result.failed, result.finish) == (1, 1, "finished")
-    assert rows(REASON, "/next") == ["spider_error"]
-    assert "parse_nxt" in rows("SELECT error FROM crawl_request WHERE state = 'failed'")[0]
+    assert (result.done, result.failed, result.finish) == (0, 1, "finished")
+    assert site.hits["/next"] == 0
+    (error,) = rows("SELECT error FROM crawl_request WHERE reason = 'spider_error'")
+    assert error.endswith("LookupError: Misnamed has no method 'parse_nxt'\n")
+
+
+@pytest.mark.parametrize("callback", [None, "parse_nxt"])
+async def test_a_start_request_whose_callback_is_not_there_is_told_before_it_is_sent(
+    callback, crawl
+):
+    async with serve({"/": PAGE}) as site:
+
+        class Misnamed(Spider):
+            name = "misnamed"
+
+            async def start(self):
+                yield Request(site.url, callback)
+
+        with pytest.raises(UsageError, match=f"no method '{callback or 'parse'}'"):
+            await crawl(Misnamed)
+    assert site.hits["/"] == 0
+
+
+async def test_a_callback_that_got_another_name_between_two_runs_costs_no_page(crawl, rows):
+    pages = {"/": "".join(f"<a href=/{n}>" for n in range(9))}
+    pages |= {f"/{n}": f"page {n}" for n in range(9)}
+    async with serve(pages) as site:
+
+        class Before(Spider):
+            name = "renamed"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                yield from response.follow_all("a", self.parse_page)
+
+            def parse_page(self, response):
+                yield Word(text=response.text)
+
+        class After(Before):
+            parse_page = None
+
+            def parse_it(self, response):
+                yield Word(text=response.text)
+
+        class Again(After):
+            parse_page = After.parse_it
+
+        assert (await crawl(Before, max_pages=3)).finish == "limit"
+        hits = sum(site.hits.values())
+        with pytest.raises(UsageError, match="After has no method 'parse_page', .* --fresh"):
+            await crawl(After)
+        assert sum(site.hits.values()) == hits
+        assert rows("SELECT count(*) FROM crawl_request WHERE state = 'queued'") == [7]
+        result = await crawl(Again)
+    assert (result.run, result.finish, result.done, result.failed) == (1, "finished", 10, 0)
 
 
 # ── handle_status and errback ───────────────────────────────────────────────────────────────

@@ -153,7 +153,8 @@ async def test_a_host_that_cannot_be_reached_is_told_and_what_to_do(project: Pro
         port = held.getsockname()[1]
         urls = [f"http://127.0.0.1:{port}/{number}" for number in range(30)]
         text = "from crawler import Spider\n\nclass Dead(Spider):\n    name = 'dead'\n"
-        project.write("spiders/dead.py", f"{text}    start_urls = {urls!r}\n")
+        text += f"    start_urls = {urls!r}\n    def parse(self, response): return []\n"
+        project.write("spiders/dead.py", text)
         command = ("run", "dead", "--set", "backoff=0.001", "--set", "robots=false")
         result = await project.crawler(*command)
     told = f"127.0.0.1:{port} rests: it could not be reached, and 30 requests wait for it"
