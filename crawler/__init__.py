@@ -82,7 +82,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name not in _HOME:
-        raise AttributeError(f"module 'crawler' has no attribute {name!r}")
+        hint = import_module("crawler.scrapy_names").instead_of(name)
+        raise AttributeError(hint or f"module 'crawler' has no attribute {name!r}")
     value = getattr(import_module(_HOME[name]), name)
     globals()[name] = value
     return value

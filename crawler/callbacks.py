@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from pydantic import BaseModel, ValidationError
 
 from crawler.ending import end
+from crawler.errors import yielded_at
 from crawler.links import Followed
 from crawler.request import Request
 from crawler.spider import Spider
@@ -54,7 +55,8 @@ def callback_of(spider: Spider, name: str | None) -> Callable[..., Any]:
     """
     method = getattr(spider, name or "parse", None)
     if not callable(method) or getattr(method, "__func__", None) is Spider.parse:
-        raise LookupError(f"{type(spider).__name__} has no method {name or 'parse'!r}")
+        hint = "" if name else ": it is called for requests that name no callback"
+        raise LookupError(f"{type(spider).__name__} has no method {name or 'parse'!r}{hint}")
     return method  # type: ignore[no-any-return]
 
 
@@ -168,7 +170,11 @@ async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> N
         left -= 1
         if left < 0:
             raise _too_many(most)
-        take(output)
+        try:
+            take(output)
+        except Exception as error:
+            _note_line(error, result)
+            raise
         # What `yield from` yields comes here as it is: nobody else sees what is left out.
         source = result.gi_yieldfrom if is_generator else result
         if type(source) is Followed:
@@ -193,12 +199,25 @@ async def _take_async(result: Any, taker: Taker, most: int) -> None:
             left -= 1
             if left < 0:
                 raise _too_many(most)
-            taker.take(output)
+            try:
+                taker.take(output)
+            except Exception as error:
+                _note_line(error, result)
+                raise
             if clock() - resumed > _TURN:
                 await asyncio.sleep(0)  # an async generator need not ever wait for anything
                 resumed = clock()
     else:
         await _take_plain(result, taker, float("inf"), most)
+
+
+def _note_line(error: Exception, source: Any) -> None:
+    """Note on an error which line of a generator yielded what it is about: no traceback does."""
+    while type(inner := getattr(source, "gi_yieldfrom", None)) is GeneratorType:
+        source = inner
+    frame = getattr(source, "gi_frame", None) or getattr(source, "ag_frame", None)
+    if frame is not None:
+        error.add_note(yielded_at(frame.f_code.co_filename, frame.f_lineno))
 
 
 def _too_many(most: int) -> CallbackError:

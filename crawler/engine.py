@@ -17,6 +17,7 @@ from crawler.logs import get_logger
 from crawler.markup import BUDGET
 from crawler.models import expected_items, item_models, tables_of
 from crawler.progress import Progress, Snapshot
+from crawler.scrapy_names import hook_not_called
 from crawler.scrapy_settings import translated
 from crawler.settings import Settings, load_settings
 from crawler.spider import Spider, bound_middleware
@@ -80,14 +81,14 @@ class Crawl:
         _check(spider, db, arguments, config)
         self.spider_class = spider
         self.path = Path(db) if db is not None else default_path(spider.name)
-        older, unknown = translated(getattr(spider, "custom_settings", None) or {})
+        older, ignored = translated(spider)
         self.settings: Settings = load_settings(
             Path(config) if config is not None else None,
             {**older, **spider.settings},
             {**(overrides or {}), **settings},
         )
-        if unknown:
-            log.warning("custom_settings_ignored", spider=spider.name, names=unknown)
+        if ignored:
+            log.warning("custom_settings_ignored", spider=spider.name, names=ignored)
         self._open_store = store
         self._fresh = fresh
         self._arguments = dict(arguments or {})
@@ -230,6 +231,8 @@ def _check(spider: object, db: object, arguments: object, config: object) -> Non
         raise UsageError(f"{spider!r} is no spider: pass the class, one that inherits from Spider")
     if not spider.name:
         raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
+    if said := hook_not_called(spider):
+        raise UsageError(said)
     for name, path in (("db", db), ("config", config)):
         if not isinstance(path, str | PathLike | None):
             raise UsageError(f"{name} is the path of a file, not {path!r}")

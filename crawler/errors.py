@@ -14,8 +14,23 @@
     storage.StoreError        the store could not be read or written: exit status 75
     └── storage.RunMismatch   the file and this command do not fit together: exit status 2
 
-The text of an error is one line that says what is wrong and what to do.
+The text of an error is one line that says what is wrong and what to do. `users_line` says where in
+the user's own code any error came from.
 """
+
+import os
+import traceback
+
+import storage
+
+# Directories whose code is not the user's: crawler, storage and Python's standard library. What
+# is installed is in one of the others, wherever that is.
+_NOT_USERS = tuple(
+    os.path.dirname(os.path.abspath(file)) + os.sep
+    for file in (__file__, storage.__file__, traceback.__file__)
+)
+_YIELDED = "yielded at "
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 class CrawlerError(Exception):
@@ -115,3 +130,33 @@ class KnownPage(CrawlerError):
     def __init__(self, url: str) -> None:
         super().__init__(f"another request stands for {url}")
         self.url = url
+
+
+def yielded_at(filename: str, line: int) -> str:
+    """Return the note by which `users_line` knows where something wrong was yielded."""
+    return f"{_YIELDED}{os.path.relpath(filename)}:{line}"
+
+
+def users_line(error: BaseException) -> str:
+    """Return where in the user's own code an error was raised, the line nearest to it: `x.py:7`.
+
+    Or, when it was raised about what that code yielded, where it did so. Empty when it has to do
+    with no line of the user's.
+    """
+    for note in getattr(error, "__notes__", ()):
+        if isinstance(note, str) and note.startswith(_YIELDED):
+            return note.removeprefix(_YIELDED)
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        if _is_users(frame.filename):
+            return f"{os.path.relpath(frame.filename)}:{frame.lineno}"
+    return ""
+
+
+def _is_users(filename: str) -> bool:
+    """Return whether code of this file is neither ours, nor Python's, nor a library's.
+
+    Frozen and compiled modules have no whole path; what came from a pipe is the user's.
+    """
+    if not os.path.isabs(filename):
+        return filename == "<stdin>"
+    return not (filename.startswith(_NOT_USERS) or _INSTALLED & set(filename.split(os.sep)))

@@ -1,5 +1,6 @@
 """What a page yields, as plain rows: the items and requests of its visit."""
 
+from dataclasses import is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -66,8 +67,11 @@ class Harvest:
             except ValueError as error:
                 raise CallbackError("item_error", str(error)) from error
         elif output is not None:
+            hint = ""
+            if is_dataclass(output):
+                hint = ": inherit from crawler.Item instead of @dataclass, or yield asdict(…)"
             raise TypeError(
-                f"a callback yields items, dicts and Requests, not {type(output).__name__}"
+                f"a callback yields items, dicts and Requests, not {type(output).__name__}{hint}"
             )
 
     def pass_over(self, followed: Followed, like: Request) -> int:

@@ -20,7 +20,8 @@ class Item(BaseModel):
     Values are checked when the item is made and when a field is assigned; text is kept as it
     is, whitespace included. A name that is no field is refused: a misspelt optional field
     would otherwise be lost without a word. `__table__ = "books"` in the class names the table;
-    subclasses do not inherit it. `item["title"]` reads and writes a field, as in Scrapy.
+    subclasses do not inherit it. `item["title"]` reads and writes a field, and `"title" in item`
+    says whether it was given one, as in Scrapy.
 
     Raises pydantic's `ValidationError` for values that do not fit.
     """
@@ -36,6 +37,10 @@ class Item(BaseModel):
         """Set the field, checked as an assignment is; raises `KeyError` for an unknown one."""
         self._known(name)
         setattr(self, name, value)
+
+    def __contains__(self, name: object) -> bool:
+        """Say whether the field was given a value."""
+        return name in self.model_fields_set
 
     def _known(self, name: str) -> None:
         model = type(self)

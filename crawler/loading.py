@@ -18,7 +18,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import crawler
-from crawler.errors import SpiderError
+from crawler.errors import SpiderError, users_line
+from crawler.scrapy_names import foreign_name, instead_of, instead_of_module
 
 if TYPE_CHECKING:
     from crawler.spider import Spider
@@ -28,6 +29,7 @@ SPIDERS = Path("spiders")
 _NOT_SPIDERS = frozenset({"BaseModel", "Enum", "Item", "NamedTuple", "StrEnum", "TypedDict"})
 # The packages that stand for folders of spiders.
 _PACKAGE = "crawler_spiders_"
+_CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from 'crawler")
 _PATH = re.compile(r"(?P<path>.+\.py)(?::(?P<class_name>\w+))?")
 
 
@@ -221,6 +223,7 @@ def load_spider(name_or_path: str) -> "type[Spider]":
         return _only_spider(module, path)
     found = getattr(module, class_name, None)
     if not _is_spider(found):
+        _refuse_scrapys([found], path)
         raise SpiderError(f"{path} has no spider class {class_name}")
     if not found.name:
         raise _without_name(path, [class_name])
@@ -244,6 +247,8 @@ def _only_spider(module: ModuleType, path: Path) -> "type[Spider]":
         if _is_spider(value) and value.__module__ == module.__name__
     ]
     named = [value for value in own if value.name]
+    if not own:
+        _refuse_scrapys(list(vars(module).values()), path)
     if not named:
         raise _without_name(path, [value.__name__ for value in own])
     if len(named) > 1:
@@ -254,6 +259,18 @@ def _only_spider(module: ModuleType, path: Path) -> "type[Spider]":
 def _is_spider(value: object) -> "TypeGuard[type[Spider]]":
     # `crawler.Spider` loads on first use: who only lists spiders does not wait for it.
     return isinstance(value, type) and issubclass(value, crawler.Spider)
+
+
+def _refuse_scrapys(found: list[object], path: Path) -> None:
+    """Raise `SpiderError` when one of these is a spider, but not of ours."""
+    for value in found:
+        for base in getattr(value, "__mro__", ())[1:]:
+            if base.__name__ == "Spider" and base.__module__.partition(".")[0] == "scrapy":
+                name = getattr(value, "__name__", "")
+                raise SpiderError(
+                    f"{name} in {path} is a spider of Scrapy's: change its imports, as in: "
+                    "import crawler as scrapy"
+                )
 
 
 def _without_name(path: Path, classes: list[str]) -> SpiderError:
@@ -273,6 +290,7 @@ def _several(path: Path, names: list[str]) -> SpiderError:
 def _import(path: Path) -> ModuleType:
     if not path.is_file():
         raise SpiderError(f"there is no file {path}")
+    _refuse_foreign(path)
     folder = path.resolve().parent
     _make_importable(folder)
     name = f"{_package_of(folder)}.{path.stem}"
@@ -290,6 +308,18 @@ def _import(path: Path) -> ModuleType:
             raise _import_error(error, path) from error
         raise
     return module
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Raise `SpiderError` for what a spider of Scrapy's asks for in vain, before it is run."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            found = foreign_name(ast.parse(path.read_bytes(), str(path)), crawler.__all__)
+    except (OSError, SyntaxError, ValueError):
+        return  # the import will tell
+    if found is not None:
+        raise SpiderError(f"{path}:{found[0]}: {found[1]}")
 
 
 def _package_of(folder: Path) -> str:
@@ -321,11 +351,16 @@ def _import_error(error: BaseException, path: Path) -> SpiderError:
     where = f"{path}:{lines[-1]}" if lines else str(path)
     said = " ".join(str(error).split())
     if isinstance(error, ModuleNotFoundError):
-        return SpiderError(
-            f"{where}: no module named {error.name!r}: install it, or check its name"
-        )
+        missing = f"no module named {error.name!r}: "
+        missing += instead_of_module(error.name or "") or "install it, or check its name"
+        return SpiderError(f"{where}: {missing}")
     if isinstance(error, ImportError):
-        return SpiderError(f"{where}: {said}")
+        if "relative import beyond" in said:
+            said += f": write it without dots (what lies beside {SPIDERS}/ can be imported)"
+        name = _CANNOT_IMPORT.match(said)
+        return SpiderError(f"{where}: {(name and instead_of(name[1])) or said}")
+    if (line := users_line(error)) and lines and frames[-1].filename != str(path.resolve()):
+        where = line  # of what the file imports
     return SpiderError(f"{where}: {type(error).__name__}{': ' if said else ''}{said}")
 
 

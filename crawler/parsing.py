@@ -17,7 +17,7 @@ from crawler.callbacks import (
     run_callback,
     trace_of,
 )
-from crawler.errors import ParseBudgetError
+from crawler.errors import ParseBudgetError, users_line
 from crawler.harvest import Harvest
 from crawler.links import Discovery
 from crawler.logs import get_logger
@@ -107,9 +107,7 @@ class OwnParser:
         if self._settings.robots_meta:
             response.heeds_nofollow = True
             nofollow = forbids_following(response, self._settings.agent)
-        harvest = Harvest(
-            self._discovery, row, response.url, self._methods, nofollow=nofollow
-        )
+        harvest = Harvest(self._discovery, row, response.url, self._methods, nofollow=nofollow)
         if len(response.body) > _LARGE_PAGE and response.is_markup:
             async with self._large_pages:
                 content = await self._call(callback, response, harvest, visit)
@@ -169,4 +167,5 @@ def _spider_error(visit: Visit, error: BaseException, url: str) -> None:
     elif isinstance(error, ParseBudgetError):
         visit.reason, visit.error = error.reason, str(error)  # wherever it was raised
     visit.items, visit.requests = [], []
-    log.error(visit.reason, url=url, error=name_of(error))
+    line = users_line(error)
+    log.error(visit.reason, url=url, error=name_of(error), **({"at": line} if line else {}))

@@ -4,13 +4,18 @@ import json as jsonlib
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 from urllib.parse import urlencode
 
 from crawler import payload as payloads
 from crawler.errors import InvalidUrl
+from crawler.logs import get_logger
+from crawler.scrapy_names import META
 from crawler.url import LONGEST_KNOWN, canonical, fingerprint, host_of, is_web, redact
 from storage.records import NewRequest, QueuedRequest
+
+log = get_logger("crawler.request")
 
 
 @dataclass(slots=True)
@@ -133,7 +138,7 @@ class Request:
         if not isinstance(url, str):
             raise ValueError(f"a request's url is a string, not {type(url).__name__}")
         self.url = url
-        self._headers = dict(headers) if headers else None
+        self._headers = _headers(headers) if headers else None
         self._cookies = _cookies(cookies) if cookies else None
         self._meta = dict(meta) if meta else None
         self._cb_kwargs = dict(cb_kwargs) if cb_kwargs else None
@@ -189,6 +194,14 @@ def _name(callback: Callback) -> str:
             f"a callback is a method of the spider, kept by its name, and {callback!r} is not"
         )
     return name
+
+
+def _headers(headers: Mapping[str, str]) -> dict[str, str]:
+    found = dict(headers)
+    for name, value in found.items():
+        if not (isinstance(name, str) and isinstance(value, str)):
+            raise ValueError(f"a header is text, unlike {name!r}: {value!r}")
+    return found
 
 
 def _cookies(cookies: Mapping[str, str]) -> dict[str, str]:
@@ -330,10 +343,21 @@ def is_plain(request: Request) -> bool:
 
 
 def _payload(request: Request) -> str | None:
+    if request._meta:
+        for key in META.keys() & request._meta.keys():
+            _tell_of(key)
     kept: dict[str, Any] = {name: v for name, slot in _KEPT if (v := getattr(request, slot))}
     if request.handle_status:
         kept["handle_status"] = sorted(request.handle_status)
     return payloads.dump(kept) if kept else None
+
+
+@cache
+def _tell_of(key: str) -> None:
+    """Tell, once, of a key of `meta` that does something in Scrapy and nothing here."""
+    if key == "proxy":  # nobody wants a request sent without
+        raise ValueError(f"meta[{key!r}] means nothing here: {META[key]}")
+    log.warning("meta_ignored", key=key, instead=META[key])
 
 
 def from_record(row: QueuedRequest, models: payloads.Models | None = None) -> Request:

@@ -90,7 +90,7 @@ class Response:
         *,
         status: int = 200,
         headers: Mapping[str, str] | None = None,
-        body: bytes = b"",
+        body: bytes | str = b"",
         request: Request | None = None,
         redirects: tuple[str, ...] = (),
     ) -> None:
@@ -100,7 +100,7 @@ class Response:
         self.headers: Mapping[str, str] = (
             headers if isinstance(headers, CIMultiDictProxy) else CIMultiDict(headers or {})
         )
-        self.body = body
+        self.body = body.encode() if isinstance(body, str) else body  # text: made by hand
         self.request = request if request is not None else Request(url)
         self.redirects = redirects  # the urls that led here, the request's own first
 

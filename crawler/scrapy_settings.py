@@ -1,4 +1,4 @@
-"""Scrapy's names for our settings: what a spider's `custom_settings` mean here."""
+"""Scrapy's names for our settings: what a spider's `custom_settings` and attributes mean."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -22,17 +22,36 @@ _OURS = {
     "CLOSESPIDER_ITEMCOUNT": "max_items",
     "CLOSESPIDER_TIMEOUT": "max_seconds",
 }
+# Attributes of a spider that are settings to Scrapy, too.
+_ATTRIBUTES = {
+    "download_delay": "delay",
+    "download_maxsize": "max_body",
+    "download_timeout": "timeout",
+    "user_agent": "user_agent",
+}
+_INSTEAD = {
+    "DOWNLOADER_MIDDLEWARES": "the spider's attribute `middleware`",
+    "FEEDS": "crawler run -o FILE, or crawler export",
+    "FEED_URI": "crawler run -o FILE, or crawler export",
+    "ITEM_PIPELINES": "validators of the items' models",
+    "LOG_LEVEL": "crawler --log-level",
+    "RETRY_ENABLED": "the setting retries",
+}
 # Scrapy writes "no limit" as 0.
 _ZERO_IS_NONE = frozenset({"max_depth", "max_url_length", "max_pages", "max_items", "max_seconds"})
 
 
-def translated(custom_settings: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]:
-    """Return our settings for Scrapy's, and the names that mean nothing here."""
+def translated(spider: type) -> tuple[dict[str, Any], list[str]]:
+    """Return our settings for those that a spider has for Scrapy, and what to say of the others."""
+    custom: Mapping[str, Any] = getattr(spider, "custom_settings", None) or {}
     ours: dict[str, Any] = {}
-    unknown = []
-    for name, value in custom_settings.items():
+    ignored = []
+    for name, value in custom.items():
         if name not in _OURS:
-            unknown.append(name)
+            ignored.append(f"{name} (instead: {_INSTEAD[name]})" if name in _INSTEAD else name)
         elif value or _OURS[name] not in _ZERO_IS_NONE:
             ours[_OURS[name]] = value
-    return ours, unknown
+    for name, our in _ATTRIBUTES.items():
+        if isinstance(value := getattr(spider, name, None), int | float | str) and value != "":
+            ours[our] = value
+    return ours, ignored

@@ -5,7 +5,7 @@ import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from inspect import getattr_static
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel
 
@@ -24,6 +24,17 @@ class Failure:
     reason: str
     exception: BaseException | None = None
     response: Response | None = None
+
+    if not TYPE_CHECKING:  # for whom any attribute would then be there
+
+        def __getattr__(self, name: str) -> Any:
+            # `check`, `value`, `type` … are Twisted's, and so Scrapy's.
+            raise AttributeError(
+                f"a Failure has no {name!r}: what happened is in its reason ('http_404', 'timeout' "
+                "…), exception and response",
+                name=name,
+                obj=self,
+            )
 
 
 # So many start urls are looked at before a crawl begins: up to 12 µs each.

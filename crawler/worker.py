@@ -31,8 +31,8 @@ class Worker:
     """What all workers of a run share; `work` is the coroutine that runs N times.
 
     `handler` is the middleware around the fetcher, `parser` the spider's part of a visit. A user's
-    error costs its page, never the run; but a callback that was there when its requests were queued,
-    and is no more, would cost all of these.
+    error costs its page, never the run; but a callback that is not there any more would cost all
+    the requests that were queued for it.
     """
 
     def __init__(

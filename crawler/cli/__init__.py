@@ -15,10 +15,8 @@ from typing import cast
 
 import click
 
-import crawler
-import storage
 from crawler.cli.options import LogOptions, log_options
-from crawler.errors import CrawlerError, DropRequest, InvalidUrl, UsageError
+from crawler.errors import CrawlerError, DropRequest, InvalidUrl, UsageError, users_line
 from storage.errors import RunMismatch, StoreError
 
 # name -> (module:attribute, the first line of its help; a test compares them)
@@ -50,13 +48,6 @@ _BROKEN_PIPE = 141
 _STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
 # What the system says of a disk that takes no more, or fails.
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
-# Directories whose code is not the user's: crawler, storage and Python's standard library. What
-# is installed is in one of the others, wherever that is.
-_NOT_USERS = tuple(
-    os.path.dirname(os.path.abspath(file)) + os.sep
-    for file in (crawler.__file__, storage.__file__, traceback.__file__)
-)
-_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 class LazyGroup(click.Group):
@@ -232,29 +223,13 @@ def _explain(error: BaseException) -> tuple[int, str]:
             return 1, f"cannot write to standard output: {said}: make room, or send it elsewhere"
         case _:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-            return 1, f"{said}{_place(error)} (run again with -v to see the traceback)"
+            line = users_line(error)
+            where = f", at {line}" if line else ""
+            return 1, f"{said}{where} (run again with -v to see the traceback)"
 
 
 def _is_of_output(error: BaseException) -> bool:
     """Return whether an error is that of standard output: of all that we write ourselves, the
     only thing whose errors nobody has explained on their way here.
     """
-    return isinstance(error, OSError) and error.errno in _UNWRITABLE and not _place(error)
-
-
-def _place(error: BaseException) -> str:
-    """Return where in the user's own code an error was raised: the line nearest to it."""
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if _is_users(frame.filename):
-            return f", at {os.path.relpath(frame.filename)}:{frame.lineno}"
-    return ""
-
-
-def _is_users(filename: str) -> bool:
-    """Return whether code of this file is neither ours, nor Python's, nor a library's.
-
-    Frozen and compiled modules have no whole path; what came from a pipe is the user's.
-    """
-    if not os.path.isabs(filename):
-        return filename == "<stdin>"
-    return not (filename.startswith(_NOT_USERS) or _INSTALLED & set(filename.split(os.sep)))
+    return isinstance(error, OSError) and error.errno in _UNWRITABLE and not users_line(error)

@@ -46,6 +46,12 @@ def test_headers_are_found_in_any_case_however_the_response_was_made():
     assert response.css("p::text").get() == "x"
 
 
+def test_a_body_that_is_text_is_taken_as_utf_8():
+    by_hand = Response("http://a.example/", body="<h1>Überraschung</h1>")
+    assert by_hand.body == "<h1>Überraschung</h1>".encode()
+    assert by_hand.css("h1::text").get() == "Überraschung"
+
+
 def test_json_reads_the_body():
     assert page('{"a": [1, "ü"]}').json() == {"a": [1, "ü"]}
     with pytest.raises(ValueError, match="Expecting"):
