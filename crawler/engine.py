@@ -236,6 +236,8 @@ def _check(spider: object, db: object, arguments: object, config: object) -> Non
     for name, path in (("db", db), ("config", config)):
         if not isinstance(path, str | PathLike | None):
             raise UsageError(f"{name} is the path of a file, not {path!r}")
+    if isinstance(db, str | PathLike) and Path(db).is_dir():
+        raise UsageError(f"db is the path of a file, and {db} is a directory")
     if not (arguments is None or isinstance(arguments, Mapping)):
         raise UsageError(f"arguments are a dict, {{name: value}}, not {arguments!r}")
     if not all(isinstance(name, str) for name in arguments or ()):

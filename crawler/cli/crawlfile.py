@@ -66,4 +66,6 @@ def _spider_name(name: str, db: Path | None) -> str:
     except SpiderError as error:
         if is_path or db is not None:
             raise
+        if name.endswith(".db"):
+            raise SpiderError(f"there is no file {name}, and no spider of that name") from None
         raise SpiderError(f"{error}; and there is no file data/{name}.db") from None

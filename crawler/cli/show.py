@@ -94,7 +94,8 @@ def _from_top_to_bottom(out: Console, headers: Sequence[str], rows: list[list[Te
     for number, row in enumerate(rows, start=1):
         out.print(Text(f"row {number}", style="dim"))
         made = Table(box=None, show_header=False, pad_edge=False)
-        made.add_column(style="bold", no_wrap=True)
+        # An expression has its own text for a name: it must leave room for the value.
+        made.add_column(style="bold", overflow="fold", max_width=max(out.width // 2, 1))
         made.add_column(overflow="fold")
         for header, value in zip(headers, row, strict=True):
             made.add_row(Text(printable(header)), value)

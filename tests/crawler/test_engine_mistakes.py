@@ -29,6 +29,7 @@ async def test_what_is_no_spider_class_is_refused(wrong: Any, said: str, db: Pat
     ("wrong", "said"),
     [
         ({"db": 5}, "db is the path of a file, not 5"),
+        ({"db": "/"}, "db is the path of a file, and / is a directory"),
         ({"config": 5}, "config is the path of a file, not 5"),
         ({"arguments": [1]}, r"arguments are a dict, \{name: value\}, not \[1\]"),
         ({"arguments": {1: "a"}}, "the names of arguments are text"),

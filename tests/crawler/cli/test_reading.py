@@ -107,6 +107,14 @@ async def test_a_crawls_file_may_be_named_instead_of_its_spider(crawled: Project
 # ── query ───────────────────────────────────────────────────────────────────────────────────
 
 
+async def test_a_crawls_file_that_is_not_there_is_told_as_that(crawled: Project) -> None:
+    result = await crawled.crawler("query", "nowhere.db", "SELECT 1")
+    assert result.status == 2
+    assert result.error == (
+        "crawler: error: there is no file nowhere.db, and no spider of that name"
+    )
+
+
 async def test_query_lists_items_first_then_views_then_the_crawls_own(crawled: Project) -> None:
     result = await crawled.crawler("query", "shop", "--format", "csv")
     rows = list(csv.reader(result.out.splitlines()))

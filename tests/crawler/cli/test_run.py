@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import pty
+import re
 import socket
 import sys
 from typing import Any
@@ -293,14 +294,25 @@ async def test_on_a_terminal_a_table_is_no_wider_than_it(project: Project) -> No
     assert max(len(line) for line in shown.splitlines()) < 200
 
 
-async def on_a_terminal(project: Project, *arguments: str) -> tuple[str, int]:
+async def test_on_a_narrow_terminal_a_long_name_leaves_room_for_the_value(project: Project) -> None:
+    async with serve(shop_pages(2)) as site:
+        project.shop(site.url)
+        await project.crawler("run", "shop")
+    sql = "SELECT url, url, url, replace('a_value', '_', ' ') || '' || '' FROM crawl_request"
+    shown, status = await on_a_terminal(project, "query", "shop", sql, columns=40)
+    assert status == 0
+    assert "a value" in shown
+    assert max(len(line) for line in re.sub(r"\x1b\[\d*m", "", shown).splitlines()) <= 40
+
+
+async def on_a_terminal(project: Project, *arguments: str, columns: int = 80) -> tuple[str, int]:
     """What a command shows on a terminal, and its exit status."""
     ours, theirs = pty.openpty()
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         *("-m", "crawler", *arguments),
         cwd=project.path,
-        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": "80"},
+        env=ENVIRONMENT | {"TERM": "xterm-256color", "COLUMNS": str(columns)},
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
