@@ -103,7 +103,9 @@ class Crawl:
             address_of(spider)
         if "name" in self._arguments:
             raise UsageError("argument 'name' would hide the spider's own name")
-        bound_middleware(spider(**self._arguments))  # what is wrong is told before a file is made
+        # What is wrong with it is told before a file is made.
+        self._spider: Spider | None = spider(**self._arguments)
+        bound_middleware(self._spider)
 
     @property
     def resumed(self) -> bool:
@@ -178,7 +180,9 @@ class Crawl:
             )
 
     async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
-        spider = self.spider_class(**run.arguments)
+        spider, self._spider = self._spider, None
+        if spider is None or run.arguments != self._arguments:
+            spider = self.spider_class(**run.arguments)
         guard = Guard(self.settings.allow_private)
         kept = await store.cookies(run) if run.resumed else ()
         cookies = Cookies(kept, on=self.settings.cookies)

@@ -150,17 +150,22 @@ def start_requests(spider: Spider) -> AsyncIterator[Request]:
     """Return the spider's start requests, also from a plain `start` or Scrapy's older name."""
     older = getattr(spider, "start_requests", None)
     if older is not None and type(spider).start is Spider.start:
-        return _walk(older())
-    return _walk(spider.start())
+        return _walk(older(), f"start_requests() of {spider.name}")
+    return _walk(spider.start(), f"start() of {spider.name}")
 
 
-async def _walk(requests: AsyncIterator[Request] | Iterable[Request]) -> AsyncIterator[Request]:
+async def _walk(requests: object, source: str) -> AsyncIterator[Request]:
     if isinstance(requests, AsyncIterator):
         async for request in requests:
             yield request
-    else:
+    elif isinstance(requests, Iterable):
         for request in requests:
             yield request
+    else:
+        if inspect.iscoroutine(requests):
+            requests.close()
+        kind = type(requests).__name__
+        raise SpiderError(f"{source} yields its Requests, one by one, and does not return a {kind}")
 
 
 def has_no_start(spider: Spider) -> bool:

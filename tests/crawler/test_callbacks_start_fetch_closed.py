@@ -51,6 +51,46 @@ async def test_start_requests_may_come_in_any_way(spider, crawl, rows):
     assert rows("SELECT text FROM word ORDER BY text") == ["a", "b"]
 
 
+class CoroutineStart(Started):
+    async def start(self):
+        return [Request(self.url)]
+
+
+class SingleStart(Started):
+    def start_requests(self):
+        return Request(self.url)
+
+
+@pytest.mark.parametrize(
+    ("spider", "said"),
+    [
+        (CoroutineStart, r"^start\(\) of started yields its Requests, .* return a coroutine$"),
+        (SingleStart, r"^start_requests\(\) of started yields its .* return a Request$"),
+    ],
+)
+async def test_a_start_that_returns_what_is_no_list_is_told(spider, said, crawl):
+    with pytest.raises(UsageError, match=said):
+        await crawl(spider)
+
+
+async def test_a_run_makes_its_spider_once(crawl, db):
+    made = []
+
+    class Counted(Started):
+        def __init__(self, **arguments):
+            super().__init__(**arguments)
+            made.append(self)
+
+    async with serve({"/": PAGE}) as site:
+        arguments = {"url": site.url}
+        spider = type("S", (Counted,), {"start_urls": [site.url]})
+        handle = Crawl(spider, db=db, arguments=arguments)
+        await handle.run()
+        assert len(made) == 1
+        await handle.run()
+    assert len(made) == 2
+
+
 async def test_the_same_start_request_twice_is_fetched_once(crawl, rows):
     async with serve({"/": PAGE}) as site:
         spider = type("S", (Started,), {"start_urls": [site.url, site.url + "#x", site.url]})
