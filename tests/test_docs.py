@@ -2,7 +2,9 @@
 
 import asyncio
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ import pytest
 from crawler.loading import load_spider
 from crawler.settings import Settings
 from crawler.spider import Spider, has_no_start
+from storage import open_store
 from tests.site import serve
 
 ROOT = Path(__file__).parent.parent
@@ -166,6 +169,21 @@ def test_links_within_the_repository_lead_somewhere(page: Path) -> None:
 def test_python_in_the_documentation_compiles(page: Path) -> None:
     for number, block in enumerate(_python(page)):
         compile(block, f"{page.name} block {number}", "exec")
+
+
+async def test_the_columns_of_the_crawls_own_tables_are_explained(tmp_path: Path) -> None:
+    async with open_store(tmp_path / "crawl.db"):
+        pass
+    text = (ROOT / "docs/spiders.md").read_text()
+    text = text[text.index("## The crawl's own tables") : text.index("## Middleware")]
+    with closing(sqlite3.connect(tmp_path / "crawl.db")) as connection:
+        for table in ("crawl_request", "crawl_run", "crawl_host"):
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            assert columns
+            assert [name for name in columns if f"`{name}`" not in text] == []
+        made = connection.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'crawl%'")
+        tables = {name for (name,) in made if not re.match("crawl_request_|sqlite_", name)}
+    assert {name for name in tables if f"`{name}`" not in text} == {"crawl_cookie"}  # see Cookies
 
 
 def test_every_command_is_named_in_the_changelog() -> None:
