@@ -69,6 +69,7 @@ class SqliteStore:
         self._lock = FileLock(path)
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None
+        self._inode = 0
 
     async def __aenter__(self) -> Self:
         try:
@@ -114,6 +115,21 @@ class SqliteStore:
         prepare(connection, str(self.path))
         check_whole(connection, self.path, is_vouched=self._lock.is_vouched)
         self._lock.vouch()
+        self._inode = self.path.stat().st_ino
+
+    def _check_still_there(self) -> None:
+        """Raise `StoreError` when the file is not under its name any more: nobody would see it."""
+        try:
+            there = self.path.stat().st_ino == self._inode
+        except FileNotFoundError:
+            there = False
+        except OSError:
+            return  # if it matters, SQLite will say so
+        if not there:
+            raise StoreError(
+                f"{self.path} was removed or replaced while the crawl ran, and what it found is "
+                "lost: run again, and leave the file where it is"
+            )
 
     async def _close(self) -> None:
         thread, self._thread = self._thread, None
@@ -184,6 +200,7 @@ class SqliteStore:
         """Write down how the run ended."""
 
         def end(connection: sqlite3.Connection) -> None:
+            self._check_still_there()
             # The log is written back before the last word and not after it: a crash in between
             # has the same command go on with this run, instead of beginning another.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -269,6 +286,7 @@ class SqliteStore:
         """Commit visits, and what changed about hosts and cookies, in one transaction."""
 
         def work(connection: sqlite3.Connection) -> Committed:
+            self._check_still_there()
             return commit(connection, self._tables, run, visits, hosts, cookies)
 
         return await self._run(work)

@@ -14,7 +14,8 @@ from typing import Any
 
 import pytest
 
-from storage.errors import RunMismatch
+from crawler import Request, Response, Spider
+from storage.errors import RunMismatch, StoreError
 from storage.health import check_filesystem
 from storage.lock import FileLock, holder
 from storage.sqlite import SqliteStore
@@ -331,6 +332,30 @@ async def test_a_corrupt_file_is_told_how_to_recover_and_left_as_it_is(
 
 
 # ── signals that no handler sees ────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("how", ["removed", "replaced"])
+async def test_a_file_that_is_taken_away_while_the_crawl_runs_is_told(
+    how: str, db: Path, crawl: Any
+) -> None:
+    async with serve(shop_pages(5)) as site:
+
+        class Shop(Spider):
+            name = "shop"
+            start_urls = (site.url,)
+
+            def parse(self, response: Response) -> Iterator[Request]:
+                if how == "removed":
+                    db.unlink(missing_ok=True)
+                else:
+                    db.with_suffix(".other").write_bytes(b"")
+                    db.with_suffix(".other").replace(db)
+                yield from response.follow_all("a")
+
+        with pytest.raises(StoreError, match=r"crawl\.db was removed or replaced while"):
+            await crawl(Shop)
+    assert db.exists() == (how == "replaced")
+    assert sum(site.hits.values()) - site.hits["/robots.txt"] == 1
 
 
 async def test_a_process_that_is_suspended_for_a_while_goes_on_where_it_was(
