@@ -103,7 +103,10 @@ def name_of(error: BaseException) -> str:
 
     Also of one whose own `str` fails.
     """
-    name = _invalid(error) if isinstance(error, ValidationError) else _beginning(error)
+    if isinstance(error, CallbackError):
+        name = str(error)  # whoever raised it is none of the user's
+    else:
+        name = _invalid(error) if isinstance(error, ValidationError) else _beginning(error)
     if len(name) > _LONGEST_NAME:
         name = name[: _LONGEST_NAME - 1] + "…"
     return name.encode(errors="backslashreplace").decode()

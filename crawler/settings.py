@@ -297,6 +297,8 @@ def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, An
         return f"unknown setting {path[-1]!r} in a [[host]] table{hint}"
     where = [where for where, values in sources.items() if path[0] in values][-1]
     said = problem["msg"].removeprefix("Value error, ")
+    if path == ["host"] and isinstance(problem["input"], dict):
+        said = "it is a list of tables: write [[host]]"
     # What a header holds is nobody's business: often a key.
     got = "" if "headers" in path[:-1] else f" (got {problem['input']!r})"
     return f"setting {'.'.join(path)!r} in {where}: {said}{got}"

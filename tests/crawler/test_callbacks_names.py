@@ -8,7 +8,7 @@ import pytest
 from pydantic import BaseModel, model_validator
 
 from crawler import Item, Response
-from crawler.callbacks import name_of
+from crawler.callbacks import CallbackError, name_of
 from tests.crawler.bad_page import Good, run
 
 
@@ -71,6 +71,12 @@ def test_what_is_very_long_is_cut() -> None:
     for error in (invalid, ValueError("x" * 10_000)):
         assert len(name_of(error)) <= 500
         assert name_of(error).endswith("…")
+
+
+def test_an_error_that_is_the_crawlers_own_is_its_text() -> None:
+    assert name_of(CallbackError("item_error", "Book has no columns for x")) == (
+        "Book has no columns for x"
+    )
 
 
 class Unspeakable(Exception):

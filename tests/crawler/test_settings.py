@@ -159,6 +159,13 @@ def test_an_unknown_setting_in_a_host_table_is_refused(config: Path) -> None:
     assert refusal(config) == "unknown setting 'deley' in a [[host]] table: did you mean 'delay'?"
 
 
+def test_a_host_table_with_one_pair_of_brackets_is_told(config: Path) -> None:
+    config.write_text('[host]\nmatch = "a"\n')
+    assert refusal(config).startswith(
+        f"setting 'host' in {config}: it is a list of tables: write [[host]] (got "
+    )
+
+
 def test_a_host_table_says_which_hosts(config: Path) -> None:
     config.write_text("[[host]]\ndelay = 2\n")
     assert "'host.0.match'" in refusal(config)
