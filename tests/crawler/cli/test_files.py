@@ -73,7 +73,9 @@ async def test_a_system_that_does_not_allow_enough_is_told_of(project: Project) 
 async def test_a_program_has_its_limit_as_it_was(crawl) -> None:
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
     async with serve({"/": page(0)}) as site:
-        spider = type("S", (crawler.Spider,), {"name": "s", "start_urls": [site.url]})
+        spider = type(
+            "S", (crawler.Spider,), {"name": "s", "start_urls": [site.url], "parse": lambda *_: []}
+        )
         await crawl(spider, concurrency=10_000)
     assert resource.getrlimit(resource.RLIMIT_NOFILE) == before
 
