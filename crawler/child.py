@@ -51,6 +51,8 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         # For the owner to obey. Not SIG_IGN, which what a callback starts would inherit.
         signal.signal(number, _ignore)
+    # Held back until here: a signal that came while this was imported would have ended it.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     end, log_end = socket(fileno=channel), socket(fileno=logs)
     for ours in (end, log_end):
         ours.set_inheritable(False)  # what a callback starts does not hold them open

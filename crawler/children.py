@@ -2,10 +2,11 @@
 
 import asyncio
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from socket import socketpair
@@ -70,7 +71,7 @@ class Child:
         """Start a process; it is of use once it has arrived."""
         ours, theirs = socketpair()
         our_logs, their_logs = socketpair()
-        with theirs, their_logs:
+        with theirs, their_logs, _signals_held_back():
             descriptors = theirs.fileno(), their_logs.fileno()
             arguments = map(str, (*descriptors, os.getpid()))
             process = subprocess.Popen(  # noqa: ASYNC220, S603 (takes 2 ms; nothing of a stranger's)
@@ -242,6 +243,16 @@ class Child:
         self._process.wait()  # no zombie is left
         self._channel.close()
         self._logs.close()
+
+
+@contextmanager
+def _signals_held_back() -> Iterator[None]:
+    """Have what is started meanwhile get no SIGINT and SIGTERM before it is ready for them."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _log(message: Message, _: bytes) -> None:

@@ -158,6 +158,26 @@ async def test_a_signal_to_all_its_processes_stops_it_in_good_order(
     assert again.json["done"] == again.json["items"] == 31
 
 
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_a_signal_to_a_child_that_is_being_started_does_nothing(
+    project: Project, number: signal.Signals
+) -> None:
+    async with serve(shop_pages(7)) as site:
+        project.shop(site.url)
+        process = await project.start("run", "shop", "--json", "--processes", "2", *QUIET)
+        told: set[int] = set()
+        async with asyncio.timeout(PATIENCE):
+            while len(told) < 2:
+                for pid in set(children_of(process.pid)) - told:
+                    os.kill(pid, number)
+                    told.add(pid)
+                await asyncio.sleep(0)
+        out, err = await process.communicate()
+    assert err == b""
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["done"] == 8
+
+
 async def test_a_second_signal_ends_it_at_once_with_its_children(project: Project) -> None:
     async with half_a_site(project):
         process = await project.start(
