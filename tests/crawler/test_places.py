@@ -5,7 +5,8 @@ from collections.abc import Awaitable
 
 import pytest
 
-from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places
+from crawler import places as module
+from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places, rank_of
 
 MEDIUM, LARGE = 1, 2  # ranks
 
@@ -24,6 +25,40 @@ async def full(places: Places, rank: int) -> list[Place]:
     for page in pages:
         await page.take(places, rank, "a")
     return pages
+
+
+def test_a_body_needs_a_place_when_it_is_larger_than_half_a_mebibyte_and_than_two() -> None:
+    sizes = (0, module.MEDIUM, module.MEDIUM + 1, module.LARGE, module.LARGE + 1)
+    assert (module.MEDIUM, module.LARGE) == (512 * 1024, 2 * 1024 * 1024)
+    assert [rank_of(size) for size in sizes] == [0, 0, MEDIUM, MEDIUM, LARGE]
+
+
+async def test_a_visit_that_has_a_place_waits_for_no_other() -> None:
+    places = Places()
+    page, *_ = await full(places, LARGE)
+    for rank in (LARGE, MEDIUM):  # of a redirect's target, or of another attempt
+        await asyncio.wait_for(page.take(places, rank, "a"), 10)
+    waiting = await soon(Place().take(places, LARGE, "a"))
+    assert not waiting.done()
+    page.give_back()
+    await waiting
+
+
+async def test_a_body_that_went_on_with_no_place_gives_none_back() -> None:
+    places = Places()
+    page, *_ = await full(places, LARGE)
+    with page.urge("a") as urge:
+        bodies = [Place() for _ in range(2)]
+        for body in bodies:
+            taking = await soon(body.take(places, LARGE, "a"))
+            urge.again()
+            await taking
+        late = await soon(Place().take(places, LARGE, "b"))
+        bodies[1].give_back()
+        await asyncio.sleep(0)
+        assert not late.done()
+        bodies[0].give_back()  # the page's own
+        await late
 
 
 @pytest.mark.parametrize("rank", [MEDIUM, LARGE])
