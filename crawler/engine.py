@@ -20,7 +20,7 @@ from crawler.progress import Progress, Snapshot
 from crawler.scrapy_names import hook_not_called
 from crawler.scrapy_settings import translated
 from crawler.settings import Settings, load_settings
-from crawler.spider import Spider, bound_middleware
+from crawler.spider import Spider, check_attributes
 from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
 from crawler.watchdog import Watchdog
@@ -98,6 +98,7 @@ class Crawl:
         self._stop = Stop()
         self.begun = asyncio.Event()  # set once the run is known: a new one, or resumed
         self.run_record: Run | None = None
+        self.summary: Summary | None = None  # once it is over, also when the run has failed
         refuse_in_child()
         if self.settings.processes > 1:
             address_of(spider)
@@ -105,7 +106,7 @@ class Crawl:
             raise UsageError("argument 'name' would hide the spider's own name")
         # What is wrong with it is told before a file is made.
         self._spider: Spider | None = spider(**self._arguments)
-        bound_middleware(self._spider)
+        check_attributes(self._spider)
 
     @property
     def resumed(self) -> bool:
@@ -164,20 +165,24 @@ class Crawl:
             except StoreError:
                 raise  # it cannot be written down either; the file says: unfinished
             except BaseException:
-                await store.finish_run(run, "failed")
+                self.summary = await self._end(store, run, progress, "failed")
                 raise
-            # First the account, which takes a while in a large file: a crash after the last word
-            # has the same command begin a new run.
-            report = await store.report(run)
-            await store.finish_run(run, finish)
-            return summarise(
-                report,
-                finish,
-                self.path,
-                resumed=run.resumed,
-                pages=progress.pages,
-                seconds=progress.elapsed,
-            )
+            self.summary = await self._end(store, run, progress, finish)
+            return self.summary
+
+    async def _end(self, store: Store, run: Run, progress: Progress, finish: Finish) -> Summary:
+        # First the account, which takes a while in a large file: a crash after the last word
+        # has the same command begin a new run.
+        report = await store.report(run)
+        await store.finish_run(run, finish)
+        return summarise(
+            report,
+            finish,
+            self.path,
+            resumed=run.resumed,
+            pages=progress.pages,
+            seconds=progress.elapsed,
+        )
 
     async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
         spider, self._spider = self._spider, None
@@ -233,10 +238,15 @@ def _check(spider: object, db: object, arguments: object, config: object) -> Non
         raise UsageError(f"{type(spider).__name__}() is a spider: pass the class, not an instance")
     if not (isinstance(spider, type) and issubclass(spider, Spider)):
         raise UsageError(f"{spider!r} is no spider: pass the class, one that inherits from Spider")
+    if not isinstance(spider.name, str | None):
+        raise UsageError(f"{spider.__name__} has a name that is no text: {spider.name!r}")
     if not spider.name:
         raise UsageError(f"{spider.__name__} has no name: give it one (name = 'books')")
     if said := hook_not_called(spider):
         raise UsageError(said)
+    if not isinstance(spider.settings, Mapping):
+        shown = f"{spider.settings!r}"
+        raise UsageError(f"settings of {spider.name} are a dict, {{name: value}}, not {shown}")
     for name, path in (("db", db), ("config", config)):
         if not isinstance(path, str | PathLike | None):
             raise UsageError(f"{name} is the path of a file, not {path!r}")

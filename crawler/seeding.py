@@ -13,7 +13,7 @@ from crawler.progress import Progress
 from crawler.request import Request, to_record
 from crawler.rulebook import Rulebook
 from crawler.scheduler import Scheduler
-from crawler.spider import Spider, has_no_start, listed_urls, start_requests
+from crawler.spider import Spider, given_scope, has_no_start, listed_urls, start_requests
 from crawler.url import Scope, has_bad_port, is_web, origin_of, redact
 from storage import Store
 from storage.records import NewRequest, Run, Visit
@@ -170,17 +170,13 @@ class Seeder:
 
     @property
     def _has_default_scope(self) -> bool:
-        return self._spider.allowed_domains is None
+        return not self._spider.allowed_domains
 
     def _widen_scope(self) -> None:
-        domains = self._spider.allowed_domains
         # Only the new ones are looked at: with each batch all of a million would take for ever.
         self._around = self._around.grown(self._named, may_grow=not self._complete)
         self._named.clear()
-        try:
-            scope = self._around if domains is None else Scope(domains)
-        except ValueError as error:
-            raise UsageError(f"allowed_domains of {self._spider.name}: {error}") from error
+        scope = given_scope(self._spider) or self._around
         if scope != self._discovery.scope:
             self._discovery.widen(scope)
 

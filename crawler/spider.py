@@ -14,6 +14,7 @@ from crawler.logs import get_logger
 from crawler.middleware import Middleware
 from crawler.request import Request
 from crawler.response import Response
+from crawler.url import Scope
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +50,8 @@ class Spider:
 
     name: str = ""
     start_urls: Sequence[str] = ()
-    # Hosts that links may lead to, subdomains included. None: the sites of the start
-    # requests; ["*"]: anywhere.
+    # Hosts that links may lead to, subdomains included. None, or empty: the sites of the
+    # start requests; ["*"]: anywhere.
     allowed_domains: Sequence[str] | None = None
     settings: Mapping[str, Any] = {}
     # Statuses outside 2xx that go to the callback instead of failing the request.
@@ -76,8 +77,6 @@ class Spider:
 
         A crawl that was cut short runs this again; requests it knows are not added twice.
         """
-        if isinstance(self.start_urls, str):
-            raise SpiderError(f"start_urls of {self.name} is text: make it a list of urls")
         for url in self.start_urls:
             yield Request(url)
 
@@ -144,6 +143,49 @@ def _takes_two(layer: Callable[..., object]) -> bool:
     except TypeError:
         return False
     return True
+
+
+def check_attributes(spider: Spider) -> None:
+    """Raise `SpiderError` for what the spider's attributes cannot be: types are not checked."""
+    bound_middleware(spider)
+    given_scope(spider)
+    handled_statuses(spider)
+    if not _has_default_start(spider):
+        return  # what it makes of its `start_urls` is its own affair
+    urls, name = spider.start_urls, spider.name
+    if isinstance(urls, str):
+        raise SpiderError(f"start_urls of {name} is text: make it a list of urls")
+    if not isinstance(urls, Iterable | None):
+        raise SpiderError(f"start_urls of {name} is a list of urls, not {urls!r}")
+    for url in listed_urls(spider) or ():
+        if not isinstance(url, str):
+            raise SpiderError(f"start_urls of {name} has {url!r}, which is no text")
+
+
+def given_scope(spider: Spider) -> Scope | None:
+    """Return what `allowed_domains` admits; None when it is left to the start requests."""
+    domains, what = spider.allowed_domains, f"allowed_domains of {spider.name}"
+    if isinstance(domains, str):
+        raise SpiderError(f"{what} is text: make it a list")
+    if not isinstance(domains, Iterable | None):
+        raise SpiderError(f"{what} is a list of domains, not {domains!r}")
+    if not domains:
+        return None
+    try:
+        return Scope(domains)
+    except ValueError as error:
+        raise SpiderError(f"{what}: {error}") from error
+
+
+def handled_statuses(spider: Spider) -> frozenset[int]:
+    """Return the statuses outside 2xx that go to the callback; the second name is Scrapy's."""
+    found: set[int] = set()
+    for name in ("handle_status", "handle_httpstatus_list"):
+        given = getattr(spider, name, None) or ()
+        if not (isinstance(given, Iterable) and all(isinstance(one, int) for one in given)):
+            raise SpiderError(f"{name} of {spider.name} is a list of numbers, not {given!r}")
+        found.update(given)
+    return frozenset(found)
 
 
 def start_requests(spider: Spider) -> AsyncIterator[Request]:

@@ -209,7 +209,7 @@ class Scope:
     __slots__ = ("_domains", "_everything", "_known", "_sites", "may_grow")
 
     def __init__(self, domains: Iterable[str]) -> None:
-        entries = [domain.strip() for domain in domains]
+        entries = [_entry(domain) for domain in domains]
         self._everything = "*" in entries
         self._domains = frozenset(key for e in entries if e != "*" for key in _scope_keys(e))
         self._sites: frozenset[str] = frozenset()
@@ -265,6 +265,12 @@ class Scope:
                 return True
             name = name.partition(".")[2]
         return False
+
+
+def _entry(domain: object) -> str:
+    if not isinstance(domain, str):
+        raise ValueError(f"not a domain: {domain!r}")
+    return domain.strip()
 
 
 def _scope_keys(entry: str) -> list[str]:

@@ -18,7 +18,7 @@ from crawler.parsing import Parser
 from crawler.places import KEPT, PLACE, Place
 from crawler.request import Request, from_record
 from crawler.response import Response
-from crawler.spider import Failure, Spider
+from crawler.spider import Failure, Spider, handled_statuses
 from crawler.url import origin_of, redact
 from storage import StoreError
 from storage.clock import steady_time
@@ -50,9 +50,7 @@ class Worker:
         self._parser = parser
         self._models = models
         self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
-        # The second name is Scrapy's.
-        older = getattr(spider, "handle_httpstatus_list", ())
-        self._handled = frozenset((*spider.handle_status, *older))
+        self._handled = handled_statuses(spider)
 
     async def work(
         self, jobs: "asyncio.Queue[Job | None]", visits: "asyncio.Queue[Visit | None]"

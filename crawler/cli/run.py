@@ -90,7 +90,11 @@ def run(
         overrides=overrides,
     )
     beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
-    outcome = run_loop(drive(crawl, options, beginning=beginning))
+    try:
+        outcome = run_loop(drive(crawl, options, beginning=beginning))
+    finally:
+        if as_json and crawl.summary is not None and crawl.summary.finish == "failed":
+            click.echo(json.dumps(crawl.summary.as_json()))
     summary = outcome.summary
     # First of all: whoever reads our output may have gone.
     unwritten = None if out is None else _export(summary, out, options)

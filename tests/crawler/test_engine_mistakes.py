@@ -1,5 +1,6 @@
 """What a program passes by mistake: refused in one line, before a file is made."""
 
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -7,6 +8,7 @@ import pytest
 
 import crawler
 from tests.crawler.links_site import Links, links
+from tests.site import serve
 
 
 @pytest.mark.parametrize(
@@ -42,3 +44,45 @@ async def test_an_argument_of_the_wrong_type_is_refused(
     with pytest.raises(crawler.UsageError, match=said):
         await crawler.run(links(), **{"db": db, **wrong})
     assert not db.exists()
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"name": 5}, "S has a name that is no text: 5"),
+        ({"settings": None}, "settings of links are a dict, .*, not None"),
+        ({"settings": [("delay", 1)]}, "settings of links are a dict, .*, not "),
+        ({"start_urls": "http://a.example/"}, "start_urls of links is text: make it a list"),
+        ({"start_urls": 5}, "start_urls of links is a list of urls, not 5"),
+        ({"start_urls": ["http://a.example/", 5]}, "start_urls of links has 5, which is no text"),
+        ({"allowed_domains": "a.example"}, "allowed_domains of links is text: make it a list"),
+        ({"allowed_domains": "localhost"}, "allowed_domains of links is text: make it a list"),
+        ({"allowed_domains": 5}, "allowed_domains of links is a list of domains, not 5"),
+        ({"allowed_domains": [5]}, "allowed_domains of links: not a domain: 5"),
+        ({"allowed_domains": ["a b"]}, "allowed_domains of links: not a domain: 'a b'"),
+        ({"handle_status": 404}, r"handle_status of links is a list of numbers, not 404"),
+        ({"handle_status": ["404"]}, r"handle_status of links is a list of numbers, not \['404'\]"),
+        ({"handle_httpstatus_list": "404"}, "handle_httpstatus_list of links is a list of numbers"),
+    ],
+    ids=str,
+)
+async def test_an_attribute_of_the_wrong_type_is_refused(
+    wrong: dict[str, Any], said: str, db: Path
+) -> None:
+    with pytest.raises(crawler.UsageError, match=said) as caught:
+        await crawler.run(links("http://127.0.0.1:1/", **wrong), db=db)
+    assert "\n" not in str(caught.value)
+    assert not db.exists()
+
+
+async def test_start_urls_are_text_when_the_spider_reads_them_as_such(
+    crawl: Callable[..., Awaitable[crawler.Summary]],
+) -> None:
+    class Listed(Links):
+        async def start(self) -> AsyncIterator[crawler.Request]:
+            for url in str(self.start_urls).split(","):
+                yield crawler.Request(url)
+
+    async with serve({"/a": "", "/b": ""}) as site:
+        both = f"{site.url}a,{site.url}b"
+        assert (await crawl(Listed, arguments={"start_urls": both})).done == 2

@@ -129,6 +129,12 @@ async def test_a_late_start_request_is_fetched_though_a_link_to_it_was_off_limit
     assert (result.done, result.skipped) == (11, 0)
 
 
+async def test_an_empty_allowed_domains_is_as_good_as_none(crawl):
+    async with serve({"/": linking("/in", "http://books.example/"), "/in": ""}) as site:
+        result = await crawl(links(site.url, allowed_domains=[]))
+    assert (result.done, result.reasons["skipped"]) == (2, {"offsite": 1})
+
+
 async def test_an_impossible_allowed_domain_is_a_usage_error(crawl):
     async with serve({"/": ""}) as site:
         with pytest.raises(crawler.UsageError, match="allowed_domains"):

@@ -190,6 +190,50 @@ async def test_1_when_the_run_itself_failed(project: Project) -> None:
     assert "Traceback" in verbose.err
 
 
+HALF = """
+import asyncio
+
+from crawler import Item, Request, Spider
+
+class Page(Item):
+    url: str
+
+class Half(Spider):
+    name = "half"
+    came = asyncio.Event()
+
+    async def start(self):
+        yield Request("{url}")
+        await self.came.wait()
+        {then}
+
+    def parse(self, response):
+        self.came.set()
+        yield Page(url=response.url)
+"""
+
+
+@pytest.mark.parametrize(
+    ("then", "said", "status"),
+    [
+        ("raise KeyError('x')", "KeyError: 'x'", 1),
+        ("yield Request('/relative')", "start request of half: not an absolute URL", 2),
+    ],
+    ids=["raises", "no request"],
+)
+async def test_json_is_printed_when_the_run_itself_failed(
+    then: str, said: str, status: int, project: Project
+) -> None:
+    async with serve({"/": "x"}) as site:
+        project.write("spiders/half.py", HALF.format(url=site.url, then=then))
+        result = await project.crawler("--log-level", "error", "run", "half", "--json")
+    assert said in result.error
+    assert result.status == status
+    assert {"spider": "half", "run": 1, "finish": "failed"}.items() <= result.json.items()
+    done = "SELECT count(*) FROM crawl_request WHERE state = 'done'"
+    assert project.rows(done, "data/half.db") == [(result.json["done"],)]
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -198,6 +242,8 @@ async def test_1_when_the_run_itself_failed(project: Project) -> None:
         (["run", "shop", "--set", "concurency=3"], "did you mean 'concurrency'"),
         (["run", "shop", "--set", "concurrency=many"], "concurrency"),
         (["run", "shop", "-a", "parse=1"], "'parse'"),
+        (["run", "shop", "-a", "start_urls=http://127.0.0.1:1/"], "start_urls of shop is text"),
+        (["run", "shop", "-a", "allowed_domains=localhost"], "allowed_domains of shop is text"),
         (["run", "shop", "--db", "."], "is a directory"),
         (["fetch", "example.com"], "did you mean https://example.com ?"),
         (["fetch", "ftp://example.com/"], "is not an http or https URL"),
