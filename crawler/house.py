@@ -141,6 +141,7 @@ class House:
                 for number in range(self._settings.concurrency)
             ]
             seeder = staff.hire(self._seeder.seed(), name="seeder")
+            seeds = group.create_task(self._seeder.hand_on(), name="seeds")
             roll_call = group.create_task(staff.watch(), name="roll call")
             helpers = [
                 group.create_task(self._watch_for_stop(), name="stop"),
@@ -152,6 +153,7 @@ class House:
             for helper in helpers:
                 helper.cancel()
             await staff.dismiss([seeder])
+            seeds.cancel()
             await self._dismiss(workers, staff)
             roll_call.cancel()
             await visits.put(None)

@@ -1,5 +1,6 @@
 """Start requests: from the spider into the frontier, and what they make reachable."""
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
@@ -23,6 +24,10 @@ log = get_logger("crawler.seeding")
 # Start requests go into the store in batches: the first is small, so that fetching begins at
 # once, the others are big enough to be quick.
 _FIRST_BATCH, _BATCH = 10, 500
+
+# While `start` waits for something, what it has yielded is handed on after so long (seconds): it
+# may wait for the very page, and what comes as a trickle need not be a transaction each.
+_AT_ONCE = 0.02
 
 
 class Seeder:
@@ -61,6 +66,9 @@ class Seeder:
         self._around = Scope.around(())  # the sites of all the others
         self._complete = run.seeded  # all hosts have been named
         self._begun = run.resumed  # pages may have been fetched
+        self._gathered: list[NewRequest] = []  # yielded, and not in the store yet
+        self._some = asyncio.Event()  # set when there are such
+        self._adding = asyncio.Lock()
         self._grew = False  # the default scope did, since then
 
     async def remember(self) -> None:
@@ -94,17 +102,37 @@ class Seeder:
             return
         if has_no_start(self._spider):
             raise UsageError(f"{self._spider.name} has nothing to start with: give it start_urls")
-        position = 0
-        async for batch in _batches(self._start()):
-            records = [self._record(request, position + n) for n, request in enumerate(batch)]
-            position += len(records)
-            await self._add(records, last=False)
+        position, size = 0, _FIRST_BATCH
+        async for request in self._start():
+            self._gathered.append(self._record(request, position))
+            self._some.set()
+            position += 1
+            if len(self._gathered) >= size:
+                await self._hand_on()
+                size = _BATCH
+        await self._hand_on()
         await self._add((), last=True)
         self._complete = True
         self._widen_scope()
         self._scheduler.seeded()
         if not position:
             log.warning("no_start_requests", spider=self._spider.name)
+
+    async def hand_on(self) -> None:
+        """Hand on what `start` has yielded while it waits; until cancelled."""
+        while True:
+            await self._some.wait()
+            await asyncio.sleep(_AT_ONCE)
+            await self._hand_on()
+
+    async def _hand_on(self) -> None:
+        async with self._adding:
+            records = self._gathered[:]
+            self._some.clear()
+            if records:
+                await self._add(records, last=False)
+            # Only now: a second time does no harm, and who was cancelled may not have added them.
+            del self._gathered[: len(records)]
 
     async def _start(self) -> AsyncIterator[Request]:
         """Yield the start requests; `sys.exit` in `start` is an error too, and ends no loop."""
@@ -192,15 +220,3 @@ class Seeder:
                 else request
                 for request in visit.requests
             ]
-
-
-async def _batches(requests: AsyncIterator[Request]) -> AsyncIterator[list[Request]]:
-    batch: list[Request] = []
-    size = _FIRST_BATCH
-    async for request in requests:
-        batch.append(request)
-        if len(batch) >= size:
-            yield batch
-            batch, size = [], _BATCH
-    if batch:
-        yield batch

@@ -91,6 +91,27 @@ async def test_a_run_makes_its_spider_once(crawl, db):
     assert len(made) == 2
 
 
+@pytest.mark.parametrize("before", [1, 15], ids=["the first", "more"])
+async def test_a_start_that_waits_for_a_page_has_it_fetched_meanwhile(before, crawl, rows):
+    class Patient(Started):
+        async def start(self):
+            self.came = asyncio.Event()
+            for number in range(before):
+                yield Request(f"{site.url}?n={number}")
+            await self.came.wait()
+            yield Request(f"{site.url}after")
+
+        def parse(self, response):
+            yield from super().parse(response)
+            if response.url.endswith(f"?n={before - 1}"):
+                self.came.set()
+
+    async with serve({"/": PAGE, "/after": PAGE}) as site, asyncio.timeout(20):
+        result = await crawl(Patient)
+    assert result.done == before + 1
+    assert rows("SELECT url FROM crawl_request ORDER BY id")[-1] == f"{site.url}after"
+
+
 async def test_the_same_start_request_twice_is_fetched_once(crawl, rows):
     async with serve({"/": PAGE}) as site:
         spider = type("S", (Started,), {"start_urls": [site.url, site.url + "#x", site.url]})

@@ -78,7 +78,8 @@ async def test_a_link_that_an_earlier_process_found_is_followed_once_all_sites_a
         conditions = (offsite, lambda: False) if named else (lambda: False,)
         first = Crawl(naming_late(site.url, other.url, *conditions), db=db)
         running = asyncio.ensure_future(first.run())
-        await until(lambda: db.exists() and offsite() and len(rows(STARTS)) == 1 + named)
+        await first.begun.wait()
+        await until(lambda: offsite() and len(rows(STARTS)) == 1 + named)
         first.stop()
         await running
         assert not other.hits["/in"]
