@@ -269,7 +269,7 @@ class Response:
 
     def follow_all(
         self,
-        links: "str | SelectorList | Iterable[str | Selector] | None" = None,
+        urls: "str | SelectorList | Iterable[str | Selector] | None" = None,
         callback: Callback | None = None,
         *,
         css: str | None = None,
@@ -279,25 +279,25 @@ class Response:
         """Yield a request for each page that links lead to: a CSS selector, a selection, or urls.
 
         A page that several of them lead to is yielded once; elements without a url are passed
-        over. Raises `ValueError` when not exactly one of `links`, `css` and `xpath` is given.
+        over. Raises `ValueError` when not exactly one of `urls`, `css` and `xpath` is given.
         """
-        given = [way for way in (links, css, xpath) if way is not None]
+        given = [way for way in (urls, css, xpath) if way is not None]
         if len(given) != 1:
-            raise ValueError("follow_all takes one of: links, css=, xpath=")
-        query = links if isinstance(links, str) else css
+            raise ValueError("follow_all takes one of: urls, css=, xpath=")
+        query = urls if isinstance(urls, str) else css
         followed: set[str] | None = None
         if query == "a" and not self.heeds_nofollow:
             # So it is nearly always, and then nobody need look which of them are links.
             nodes = self.tree.tags("a") if self.is_markup else ()
-            urls = [href for node in nodes if (href := node.attrs.get("href")) is not None]
+            targets = [href for node in nodes if (href := node.attrs.get("href")) is not None]
         else:
-            found = self._found(query, xpath, links)
-            urls = list(hrefs(found))
+            found = self._found(query, xpath, urls)
+            targets = list(hrefs(found))
             if self.heeds_nofollow:
                 followed = {*pages_of([*hrefs(link for link in found if not is_nofollow(link))])}
         if followed is None:
-            return Followed(self._reached(pages_of(urls)), callback, arguments)
-        return self._marked(pages_of(urls), followed, callback, arguments)
+            return Followed(self._reached(pages_of(targets)), callback, arguments)
+        return self._marked(pages_of(targets), followed, callback, arguments)
 
     def _reached(self, pages: Iterable[str]) -> Iterator[str]:
         known = self._links.known

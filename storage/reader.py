@@ -7,6 +7,7 @@ from pathlib import Path
 
 from storage.errors import RunMismatch, StoreError
 from storage.health import damaged
+from storage.schema import refuse_newer
 
 
 class _Reader(sqlite3.Connection):
@@ -24,7 +25,7 @@ def open_reader(path: Path) -> sqlite3.Connection:
     """Return a connection that can only read the crawl file; the caller closes it.
 
     Writers are not held up, nor waited for. Raises `RunMismatch` when there is no such file or
-    it is not a crawl's, `StoreError` when it cannot be read.
+    it is not a crawl's, or is one of a newer crawler; `StoreError` when it cannot be read.
     """
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
@@ -90,6 +91,7 @@ def _confine(connection: sqlite3.Connection, path: Path) -> None:
         raise RunMismatch(
             f"{path} is an SQLite file, but not a crawl's: name the crawl's file with --db"
         )
+    refuse_newer(connection, str(path))
 
 
 def _take_log_away(path: Path) -> None:

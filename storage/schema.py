@@ -144,14 +144,20 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         return
     if application != APPLICATION_ID:
         raise RunMismatch(f"{path} is an SQLite database of another program: choose another --db")
+    refuse_newer(connection, path)
+    configure(connection)
+    if version < SCHEMA_VERSION:
+        _upgrade(connection, version)
+
+
+def refuse_newer(connection: sqlite3.Connection, path: str) -> None:
+    """Raise `RunMismatch` when nobody here knows what is in the file's tables."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise RunMismatch(
             f"{path} was written by a newer crawler (schema {version}, this one knows "
             f"{SCHEMA_VERSION}): upgrade the crawler package"
         )
-    configure(connection)
-    if version < SCHEMA_VERSION:
-        _upgrade(connection, version)
 
 
 def _upgrade(connection: sqlite3.Connection, version: int) -> None:

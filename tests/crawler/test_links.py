@@ -181,7 +181,7 @@ def page(*, heeding):
 @pytest.mark.parametrize("links", ["a", "selection", "xpath"])
 def test_a_link_that_asks_not_to_be_followed_is_known_by_its_element(links):
     response = page(heeding=True)
-    ways = {"a": {"css": "a"}, "selection": {"links": response.css("a")}, "xpath": {"xpath": "//a"}}
+    ways = {"a": {"css": "a"}, "selection": {"urls": response.css("a")}, "xpath": {"xpath": "//a"}}
     found = {r.url: r.nofollow for r in response.follow_all(**ways[links])}
     assert found == {
         "http://a.example/yes": False,

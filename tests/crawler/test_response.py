@@ -167,6 +167,7 @@ def test_follow_all_takes_a_selector_a_selection_urls_or_css():
     assert urls(response.follow_all(response.css("nav a::attr(href)"))) == EXPECTED
     assert urls(response.follow_all("nav a::attr(href)")) == EXPECTED
     assert urls(response.follow_all(["b", "/c", "?d"])) == EXPECTED
+    assert urls(response.follow_all(urls=["b", "/c", "?d"])) == EXPECTED  # as Scrapy calls it
     assert urls(response.follow_all(href for href in ("b", "/c", "?d"))) == EXPECTED
 
 

@@ -1,15 +1,20 @@
 """A crawl file that is read: without a trace, and also where nothing can be written beside it."""
 
 import asyncio
+import sqlite3
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from storage.errors import RunMismatch
+from storage.reader import open_reader
 from storage.records import Visit
+from storage.schema import SCHEMA_VERSION
 from storage.sqlite import SqliteStore
 from tests.storage.store_file import begin, item, query, requests
 from tests.storage.store_file import path as path
@@ -48,6 +53,16 @@ async def test_reading_leaves_nothing_beside_the_file_and_the_file_as_it_was(pat
     before = path.read_bytes()
     assert query(path, _ITEMS) == [(1,), (2,)]
     assert list(path.parent.iterdir()) == [path]
+    assert path.read_bytes() == before
+
+
+async def test_a_file_of_a_newer_crawler_is_not_read_as_if_it_were_of_this_one(path: Path) -> None:
+    await write(path, 1, 2)
+    with closing(sqlite3.connect(path, isolation_level=None)) as newer:
+        newer.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
+    before = path.read_bytes()
+    with pytest.raises(RunMismatch, match=rf"newer crawler \(schema {SCHEMA_VERSION + 1}.*upgrade"):
+        open_reader(path)
     assert path.read_bytes() == before
 
 
