@@ -1,6 +1,8 @@
 """Many rows by one statement: all of them, in their order, however many there are."""
 
 import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
 
 import pytest
 
@@ -8,10 +10,10 @@ from storage import bulk
 
 
 @pytest.fixture
-def connection() -> sqlite3.Connection:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
-    connection.execute("CREATE TABLE pair (id INTEGER PRIMARY KEY, a, b, UNIQUE (a))")
-    return connection
+def connection() -> Iterator[sqlite3.Connection]:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
+        connection.execute("CREATE TABLE pair (id INTEGER PRIMARY KEY, a, b, UNIQUE (a))")
+        yield connection
 
 
 @pytest.mark.parametrize("count", [0, 1, 2, 3, 127, 128, 129, 1000])
@@ -27,8 +29,9 @@ def test_only_what_was_changed_is_counted(connection: sqlite3.Connection) -> Non
     assert bulk.insert(connection, "INSERT INTO pair (a, b)", [(2, 1), (3, 1)], again) == 1
 
 
-def test_rows_of_many_values_go_in_within_the_limit_of_parameters() -> None:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+def test_rows_of_many_values_go_in_within_the_limit_of_parameters(
+    connection: sqlite3.Connection,
+) -> None:
     connection.setlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER, 32_766)
     names = ", ".join(f"c{n}" for n in range(1_000))
     connection.execute(f"CREATE TABLE wide ({names})")
