@@ -123,15 +123,24 @@ def unwritable() -> Iterator[Path]:
         directory.chmod(0o755)
 
 
-def read_only(path: Path, do: str) -> str:
-    """What a program says that may not write beside the file, nor the file itself."""
+def read_only(path: Path, do: str, target: Path = Path()) -> str:
+    """What a program says that may not write beside the file, nor the file itself.
+
+    It does the same with another file before: later it may not enter the folder of its
+    interpreter either, where that is root's, to load what is loaded as it is needed.
+    """
     program = f"""
-import os, sys
+import asyncio, os, sys, tempfile
 from pathlib import Path
 from storage.backup import backup
 from storage.errors import StoreError
 from storage.export import export
-from tests.storage.test_reader import _ITEMS, query
+from tests.storage.test_reader import _ITEMS, query, write
+def do(path, target):
+    return {do}
+with tempfile.TemporaryDirectory() as folder:
+    asyncio.run(write(Path(folder, "crawl.db"), 1, 1))
+    do(Path(folder, "crawl.db"), Path(folder, "copy.csv"))
 path = Path(sys.argv[1])
 if os.getuid() == 0:
     os.setgroups([])
@@ -140,13 +149,13 @@ if os.getuid() == 0:
 else:
     path.parent.chmod(0o555)
 try:
-    print({do})
+    print(do(path, Path(sys.argv[2])))
 except StoreError as error:
     print(error)
 """
     done = subprocess.run(
-        [sys.executable, "-c", program, path],
-        capture_output=True,
+        [sys.executable, "-c", program, path, target],
+        stdout=subprocess.PIPE,
         text=True,
         check=True,
         timeout=60,
@@ -160,9 +169,9 @@ async def test_a_file_in_a_directory_that_cannot_be_written_can_be_read(unwritab
     assert read_only(path, "query(path, _ITEMS)") == "[(1,), (2,)]"
     with tempfile.TemporaryDirectory() as elsewhere:
         Path(elsewhere).chmod(0o777)
-        for do in ("export(path, Path({!r}))", "backup(path, Path({!r}))"):
+        for do in ("export(path, target)", "backup(path, target)"):
             target = Path(elsewhere, "copy.csv")
-            assert read_only(path, do.format(str(target))).isdecimal()
+            assert read_only(path, do, target).isdecimal()
             target.unlink()
     assert list(unwritable.iterdir()) == [path]
 
