@@ -35,14 +35,15 @@ _SIX_TO_FOUR = IPv6Network("2002::/16")  # RFC 3056
 # The second half of an address in any network begins so when an IPv4 address is the rest: a
 # tunnel to that (ISATAP, RFC 5214). The bit left out tells a unique address from a local one.
 _ISATAP, _ISATAP_BITS = 0x00005EFE, 0xFDFFFFFF
-# Not for the public either, though `is_global` of Python 3.11 says so (RFC 8215, 6666, 4380).
+# Not for the public either, though `is_global` of one Python or another says so (RFC 8215, 6666,
+# 2928).
 _NOT_PUBLIC = tuple(
     map(
         ip_network,
         (
             "64:ff9b:1::/48",
             "100::/64",
-            "2001::/32",
+            "2001::/23",  # IETF protocols: Teredo, ORCHID and others; no website is in it
             "3fff::/20",  # RFC 9637
             "fec0::/10",
             "192.0.0.0/24",  # RFC 6890; 192.0.0.192 is the metadata service of one cloud

@@ -130,7 +130,11 @@ def place_of(text: str) -> tuple[str, int | None]:
     none of these: a network, a pattern, or no host at all.
     """
     with suppress(ValueError):
-        return str(IPv6Address(text.removeprefix("[").removesuffix("]"))), None
+        address = IPv6Address(text.removeprefix("[").removesuffix("]"))
+        if address.scope_id:
+            return str(address), None
+        # As a URL has it: Python 3.13 writes an IPv4 address within it with dots.
+        return address_of(canonical(f"http://[{address}]/"))[0], None
     whole = "://" in text
     if whole or not _NO_PLACE.search(text):
         with suppress(ValueError):
