@@ -20,9 +20,12 @@ MAX_RATIO = 200  # decoded bytes per byte on the wire; real pages stay below 50 
 RATIO_FREE = 1 << 20  # ... but small ones may do as they like
 
 
+_OWN_ZSTD = sys.version_info >= (3, 14)  # backports.zstd cannot be installed there
+
+
 def _zstd_module() -> str | None:
-    if sys.version_info >= (3, 14) and find_spec("_zstd"):
-        return "compression.zstd"
+    if _OWN_ZSTD:
+        return "compression.zstd" if find_spec("_zstd") else None
     # Asking for the child of a package that is not there raises; so ask for the parent first.
     return "backports.zstd" if find_spec("backports") and find_spec("backports.zstd") else None
 
@@ -138,7 +141,8 @@ def _gzip() -> _Coding:
 
 def _zstd() -> _Coding:
     if _ZSTD is None:
-        raise FetchError("unsupported_encoding", "zstd: install backports.zstd")
+        where = "it was left out of this Python" if _OWN_ZSTD else "install backports.zstd"
+        raise FetchError("unsupported_encoding", f"zstd: {where}")
     zstd = import_module(_ZSTD)
     # RFC 9659: a server must not ask for a window of more than 8 MiB.
     options = {zstd.DecompressionParameter.window_log_max: 23}

@@ -5,7 +5,6 @@ import gzip
 from typing import Any
 
 import pytest
-from backports import zstd
 from multidict import CIMultiDict
 
 from crawler.body import Bodies
@@ -17,6 +16,7 @@ from crawler.response import Response
 from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, Play, answer, head, raw, response, site
 from tests.hostile.tcp import Flood, trickle
+from tests.zstandard import zstd
 
 CHUNKED = head(200, "Transfer-Encoding: chunked")
 

@@ -5,11 +5,11 @@ import zlib
 from collections.abc import Callable
 
 import brotli
-from backports import zstd
 
 from tests.hostile.case import Case, Outcome
 from tests.hostile.server import Connection, Play, answer, head, raw, response, site
 from tests.hostile.tcp import Flood
+from tests.zstandard import zstd
 
 _TEXT = "<title>page</title>" + "".join(f"<p>{n} sheep</p>" for n in range(2000))
 _PAGE = _TEXT.encode()
