@@ -3,6 +3,7 @@
 And what every test is kept from: reaching anything but this machine.
 """
 
+import signal
 import socket
 import sqlite3
 from collections.abc import Awaitable, Callable, Iterator
@@ -22,6 +23,10 @@ pytest.register_assert_rewrite(
     *("tests.hostile.cookies", "tests.hostile.html", "tests.hostile.redirects"),
     "tests.hostile.traps",
 )
+
+# A script's `make test &` ignores it, and so would the processes that tests stop with it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
