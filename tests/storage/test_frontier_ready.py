@@ -3,6 +3,7 @@
 import re
 import sqlite3
 import time
+from collections import Counter
 
 import pytest
 from hypothesis import given
@@ -161,8 +162,8 @@ def test_reading_ready_requests_walks_the_two_partial_indexes(busy: Crawl) -> No
     found = plans(busy.connection, seen)
     (plan,) = found.values()
     # Retries that are due, and the next that will be; and what was never tried.
-    assert plan.count("SEARCH crawl_request USING INDEX crawl_request_waiting") == 2
-    assert plan.count("SEARCH crawl_request USING INDEX crawl_request_ready") == 1
+    searches = re.findall(r"SEARCH crawl_request USING (?:COVERING )?INDEX (\w+)", plan)
+    assert Counter(searches) == {"crawl_request_waiting": 2, "crawl_request_ready": 1}
     plan = re.sub(r"SCAN json_each|SCAN CONSTANT ROW|SCAN \(subquery-[0-9]+\)", "", plan)
     assert "SCAN" not in plan
     assert "TEMP B-TREE" not in plan
@@ -190,7 +191,8 @@ def test_a_commit_scans_nothing(busy: Crawl) -> None:
     assert any(statement.startswith("UPDATE crawl_request") for statement in found)
     for statement, plan in found.items():
         # The values that a statement brings along are gone through, and nothing else.
-        plan = re.sub(r"SCAN (?:page|visit|given|[0-9]+ CONSTANT ROWS|CONSTANT ROW)", "", plan)
+        plan = re.sub(r"SCAN (?:page|visit|given)\b", "", plan)
+        plan = re.sub(r"SCAN (?:[0-9]+-ROW VALUES CLAUSE|(?:[0-9]+ )?CONSTANT ROWS?)", "", plan)
         assert "SCAN" not in plan, statement
         assert "TEMP B-TREE" not in plan, statement
         assert "AUTOMATIC" not in plan, statement

@@ -131,9 +131,9 @@ async def test_ctrl_c_interrupts_a_long_query(project: Project) -> None:
     async with half_a_site(project) as (_, gate):
         gate.set()
         await project.crawler("run", "shop")
-    # So many rows that some get through the buffer, and then a sum without end.
+    # So many rows that some get through the buffer, of 128 KiB, and then a sum without end.
     endless = (
-        "WITH RECURSIVE few(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM few LIMIT 5000), "
+        "WITH RECURSIVE few(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM few LIMIT 50000), "
         "n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
         "SELECT i FROM few UNION ALL SELECT sum(i % 2) FROM n"
     )
