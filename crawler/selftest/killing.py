@@ -4,9 +4,12 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
 
 # A crawl that takes longer than this (seconds) hangs; children that outlive it so long are left.
 _PATIENCE = 120.0
@@ -60,18 +63,53 @@ class Killing:
                 self.children_killed += 1
 
 
+class Process(NamedTuple):
+    """A process of this machine."""
+
+    pid: int
+    parent: int
+    is_zombie: bool  # it has ended, and its parent does not know yet
+    arguments: list[str]
+
+
 def children_of(parent: int) -> list[int]:
     """Return the child processes of a crawl, also when that has ended."""
-    command = ["ps", "-A", "-ww", "-o", "pid=,stat=,args="]
-    out = subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603
-    found = []
+    # The last thing that a child is told is whose it is.
+    return [
+        one.pid
+        for one in processes()
+        if "crawler.child" in " ".join(one.arguments)
+        and one.arguments[-1] == str(parent)
+        and not one.is_zombie
+    ]
+
+
+def processes() -> Iterator[Process]:
+    """Yield every process of this machine."""
+    return _by_proc() if sys.platform == "linux" else _by_ps()
+
+
+def _by_proc() -> Iterator[Process]:
+    # A container need not have `ps`.
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            stat = (folder / "stat").read_text(errors="replace")
+            arguments = (folder / "cmdline").read_text(errors="replace")
+        except OSError:
+            continue  # it has ended
+        # Its name is in parentheses, and may have some of its own.
+        state, parent, *_ = stat.rpartition(")")[2].split()
+        yield Process(int(folder.name), int(parent), state == "Z", arguments.split("\0")[:-1])
+
+
+def _by_ps() -> Iterator[Process]:
+    command = ["ps", "-A", "-ww", "-o", "pid=,ppid=,stat=,args="]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as ps:  # noqa: S603
+        out, _ = ps.communicate()
     for line in out.splitlines():
-        pid, state, arguments = line.split(None, 2)
-        # The last thing that a child is told is whose it is.
-        its = "crawler.child" in arguments and arguments.split()[-1] == str(parent)
-        if its and not state.startswith("Z"):
-            found.append(int(pid))
-    return found
+        pid, parent, state, arguments = line.split(None, 3)
+        if int(pid) != ps.pid:
+            yield Process(int(pid), int(parent), state.startswith("Z"), arguments.split())
 
 
 def _await_end_of_children(parent: int) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import os
 import signal
-import subprocess
 from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -15,6 +14,7 @@ import pytest
 import crawler
 from crawler import Crawl, Spider, UsageError
 from crawler.places import LARGE, MEDIUM
+from crawler.selftest import killing
 from crawler.selftest.victim import Victim
 from storage.records import Committed, Run, Visit
 from storage.sqlite import SqliteStore
@@ -57,11 +57,7 @@ def link(*paths: str) -> str:
 
 def children() -> list[int]:
     """The processes that this one has started, zombies too."""
-    found = subprocess.run(
-        ["ps", "-A", "-o", "pid=,ppid=,comm="], capture_output=True, text=True, check=True
-    )
-    lines = (line.split(None, 2) for line in found.stdout.splitlines())
-    return [int(pid) for pid, parent, name in lines if int(parent) == os.getpid() and name != "ps"]
+    return [one.pid for one in killing.processes() if one.parent == os.getpid()]
 
 
 async def run(spider: type[Spider], url: str, db: Path, **settings: Any) -> crawler.Summary:
