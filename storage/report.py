@@ -52,7 +52,7 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
 def last_run(connection: sqlite3.Connection, spider: str | None = None) -> int:
     """Return the id of the file's last run (of that spider). Raises `RunMismatch` if none."""
     row = connection.execute(
-        "SELECT max(id) FROM crawl_run WHERE spider = ?1 OR ?1 IS NULL", (spider,)
+        "SELECT max(id) FROM crawl_run WHERE spider = :name OR :name IS NULL", {"name": spider}
     ).fetchone()
     if row[0] is None:
         raise RunMismatch(f"no run{f' of {spider}' if spider else ''} in this file yet")

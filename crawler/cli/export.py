@@ -90,7 +90,7 @@ def _only_table(connection: sqlite3.Connection, run: int | Literal["all"]) -> st
         name
         for name in item_tables(connection)
         if connection.execute(
-            f"SELECT 1 FROM {quote(name)} WHERE ?1 = 'all' OR _run = ?1 LIMIT 1", (run,)
+            f"SELECT 1 FROM {quote(name)} WHERE :run = 'all' OR _run = :run LIMIT 1", {"run": run}
         ).fetchone()
     ]
     return filled[0] if len(filled) == 1 else None

@@ -39,9 +39,9 @@ from tests.site import SiteServer, SiteSpec, serve
 Rows = Callable[..., list[Any]]
 
 # How deep a page is found is chance.
-REQUESTS = """SELECT replace(url, ?1, ''), state, reason, status, priority, attempts, callback,
-    replace(final_url, ?1, ''), replace(canonical_url, ?1, ''), content, method
-    FROM crawl_request ORDER BY url, method, content"""
+REQUESTS = """SELECT replace(url, site, ''), state, reason, status, priority, attempts, callback,
+    replace(final_url, site, ''), replace(canonical_url, site, ''), content, method
+    FROM crawl_request, (SELECT ? AS site) ORDER BY url, method, content"""
 PATIENCE = 60
 
 
