@@ -127,7 +127,8 @@ class _Child:
         self._numbers = count()
         self._wake = asyncio.Event()
         self._ended = False
-        self._channel = Channel(self._receive, _orphaned)
+        self._closed = asyncio.Event()
+        self._channel = Channel(self._receive, self._lost)
         spider._fetch = self._fetch
 
     async def run(self, end: socket) -> None:
@@ -148,6 +149,8 @@ class _Child:
         for task in self._pages.values():
             task.cancel()
         await asyncio.gather(*self._pages.values(), return_exceptions=True)
+        self._channel.close()
+        await self._closed.wait()
 
     # ── what the owner says ─────────────────────────────────────────────────────────────
 
@@ -175,6 +178,11 @@ class _Child:
             case (Say.END,):
                 self._ended = True
         self._wake.set()
+
+    def _lost(self) -> None:
+        if not self._ended:
+            os._exit(1)  # nobody is left to hear what comes of it
+        self._closed.set()
 
     # ── one page ────────────────────────────────────────────────────────────────────────
 
@@ -213,7 +221,3 @@ class _Child:
         if error is not None:
             raise error
         return response_of(answer, body, request)
-
-
-def _orphaned() -> None:
-    os._exit(1)  # nobody is left to hear what comes of it

@@ -103,6 +103,15 @@ async def test_it_says_the_same_as_one_process(project: Project) -> None:
             assert one == two
 
 
+async def test_python_has_nothing_to_warn_of_in_any_process(project: Project) -> None:
+    async with serve(shop_pages(5)) as site:
+        project.shop(site.url)
+        done = await project.crawler(
+            *("run", "shop", "--json", "--processes", "2", *QUIET), PYTHONWARNINGS="error"
+        )
+    assert (done.status, done.err) == (0, "")
+
+
 async def test_what_callbacks_log_and_print_comes_out_as_ever(project: Project) -> None:
     async with serve(shop_pages(3)) as site:
         project.shop(site.url)
