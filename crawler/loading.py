@@ -6,6 +6,7 @@ broken file does not hide the others.
 
 import ast
 import difflib
+import gc
 import re
 import sys
 import traceback
@@ -152,9 +153,7 @@ def _by_name(name: str) -> SpiderSource:
 def _read(path: Path, found: _Classes) -> _Classes:
     """Add the classes of a file to what was found, and return it."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of somebody's "\d": it is told when the file runs
-            tree = ast.parse(path.read_bytes(), str(path))
+        tree = _parsed(path)
     except OSError as error:
         raise SpiderError(f"cannot read {path}: {error.strerror}") from error
     except SyntaxError as error:
@@ -313,13 +312,27 @@ def _import(path: Path) -> ModuleType:
 def _refuse_foreign(path: Path) -> None:
     """Raise `SpiderError` for what a spider of Scrapy's asks for in vain, before it is run."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            found = foreign_name(ast.parse(path.read_bytes(), str(path)), crawler.__all__)
+        found = foreign_name(_parsed(path), crawler.__all__)
     except (OSError, SyntaxError, ValueError):
         return  # the import will tell
     if found is not None:
         raise SpiderError(f"{path}:{found[0]}: {found[1]}")
+
+
+def _parsed(path: Path) -> ast.Module:
+    """Return the tree of a file; raises what reading and parsing it do."""
+    source = path.read_bytes()
+    # Python cannot make two trees at once, and a finalizer that formats a traceback makes one: it
+    # says SystemError then (CPython issue 106905).
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of somebody's "\d": it is told when the file runs
+            return ast.parse(source, str(path))
+    finally:
+        if collecting:
+            gc.enable()
 
 
 def _package_of(folder: Path) -> str:

@@ -1,5 +1,7 @@
 """Finding spiders by reading, and loading one by importing."""
 
+import ast
+import gc
 import queue
 import sys
 from collections.abc import Iterator
@@ -273,3 +275,34 @@ def test_the_config_is_beside_the_spiders() -> None:
         assert found.resolve() == above
     beside = write("elsewhere/spiders/config.toml", "")
     assert config_for("elsewhere/spiders/quotes.py") == beside
+
+
+def test_a_finalizer_that_formats_a_traceback_is_not_in_the_way(tmp_path: Path) -> None:
+    talking = True
+
+    class Talker:
+        def __init__(self) -> None:
+            self.itself = self  # garbage for the collector only
+
+        def __del__(self) -> None:
+            if talking:
+                self.talk(20)
+                Talker()
+
+        def talk(self, depth: int) -> None:
+            if depth:
+                self.talk(depth - 1)
+            else:
+                ast.parse("a.b.c")  # as `traceback` does for the marks under a line
+
+    path = tmp_path / "deep.py"
+    lists = "x = [{1: (2,)}]\n" * 500
+    path.write_text(f"from crawler import Spider\nclass Deep(Spider): name = 'deep'\n{lists}")
+    before = gc.get_threshold()
+    try:
+        gc.set_threshold(200)
+        Talker()
+        assert load_spider(str(path)).name == "deep"
+    finally:
+        talking = False
+        gc.set_threshold(*before)
