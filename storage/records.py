@@ -146,7 +146,7 @@ class Totals:
     failed: int = 0
     skipped: int = 0
     items: int = 0
-    pages: int = 0  # of those done or failed, the ones that were fetched
+    pages: int = 0  # of those done or failed, the ones that count against a limit
 
 
 class HostRecord(NamedTuple):

@@ -109,12 +109,17 @@ def requests_of(connection: sqlite3.Connection, run: int) -> str:
     return "crawl_request" if rows < most else "crawl_request NOT INDEXED"
 
 
+# What counts against a limit on pages: not an alias that a link was entered as, but also a page
+# that failed without a fetch, for want of a robots.txt.
+_IS_PAGE = "(state = 'failed' OR state = 'done' AND attempts > 0)"
+
+
 def host_pages(connection: sqlite3.Connection, run: int) -> dict[str, int]:
-    """Return how many pages of each host were fetched: done or failed, as `count` has it."""
+    """Return how many pages of each host were done or failed, as `count` has it."""
     return dict(
         connection.execute(
             f"SELECT host, count(*) FROM {requests_of(connection, run)} WHERE run = ? "
-            "AND state IN ('done', 'failed') AND attempts > 0 GROUP BY host",
+            f"AND {_IS_PAGE} GROUP BY host",
             (run,),
         ).fetchall()
     )
@@ -138,7 +143,7 @@ def count(connection: sqlite3.Connection, run: int) -> Totals:
     counts = connection.execute(
         "SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'done'), "
         "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'skipped'), "
-        "count(*) FILTER (WHERE state IN ('done', 'failed') AND attempts > 0) "
+        f"count(*) FILTER (WHERE {_IS_PAGE}) "
         f"FROM {requests_of(connection, run)} WHERE run = ?",
         (run,),
     ).fetchone()

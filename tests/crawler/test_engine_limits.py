@@ -82,11 +82,18 @@ async def test_max_pages_counts_failed_pages_but_no_skipped_ones(crawl):
         assert sum(site.hits.values()) == 4
 
 
-async def test_max_pages_counts_pages_that_fail_for_want_of_a_robots_txt(crawl):
-    """As they do when the run is taken up again."""
+@pytest.mark.parametrize("limit", ["max_pages", "max_pages_per_host"])
+async def test_pages_that_fail_for_want_of_a_robots_txt_count_also_when_the_run_is_taken_up_again(
+    crawl, db, limit
+):
     async with serve({"/robots.txt": (500, {}, "")}) as site:
-        result = await crawl(links(*(f"{site.url}{n}" for n in range(5))), max_pages=3, retries=0)
-    assert (result.finish, result.failed, result.queued) == ("limit", 3, 2)
+        spider = links(*(f"{site.url}{n}" for n in range(5)))
+        result = await crawl(spider, max_pages=3, retries=0)
+        assert (result.finish, result.failed, result.queued) == ("limit", 3, 2)
+        with closing(sqlite3.connect(db)) as file, file:  # killed before its last word
+            file.execute("UPDATE crawl_run SET finish = NULL, finished_at = NULL")
+        result = await crawl(spider, **{limit: 3}, retries=0)
+    assert (result.resumed, result.failed) == (True, 3)
 
 
 async def test_a_crawl_that_a_limit_just_fits_is_finished(crawl):

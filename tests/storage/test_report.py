@@ -43,10 +43,10 @@ def _crawled(connection: sqlite3.Connection) -> Run:
     found = [*_requests(3, 5, "b"), NewRequest(6, "http://c/", "c", state="skipped", reason="x")]
     timed = [Timings(1.0, 2.0, 3.0, 4.0, 10.0), Timings(elapsed_ms=30.0)]
     visits = [
-        Visit(1, "a", "done", size=100, timings=timed[0], requests=found),
-        Visit(2, "a", "failed", reason="http_404", size=20, timings=timed[1], error="gone"),
-        Visit(3, "b", "done", items=[_book("One", 1.5), _book("Two", None)]),
-        Visit(4, "b", "done", items=[_book(None, None)]),
+        Visit(1, "a", "done", attempts=1, size=100, timings=timed[0], requests=found),
+        Visit(2, "a", "failed", "http_404", attempts=1, size=20, timings=timed[1], error="gone"),
+        Visit(3, "b", "done", attempts=1, items=[_book("One", 1.5), _book("Two", None)]),
+        Visit(4, "b", "done", attempts=1, items=[_book(None, None)]),
     ]
     commit(connection, ItemTables(), run, visits, ())
     return run
@@ -62,7 +62,7 @@ def test_a_report_counts_what_the_run_did(connection: sqlite3.Connection) -> Non
         {"k": "v"},
         "finished",
     )
-    assert told.totals == Totals(queued=1, done=3, failed=1, skipped=1, items=3)
+    assert told.totals == Totals(queued=1, done=3, failed=1, skipped=1, items=3, pages=4)
     assert sorted(told.reasons) == [
         ("done", "", 3),
         ("failed", "http_404", 1),
