@@ -65,7 +65,8 @@ class Contact:
         self.over = False
         self._house = courtesy
         self._gate = gate
-        self._granted = gate is not None
+        self._granted = gate is not None  # and nobody has entered with it yet
+        self._begun = False
         self._since = 0.0  # when the contact with the host began, monotonic
 
     def __enter__(self) -> Self:
@@ -80,8 +81,8 @@ class Contact:
         self.over = True
         self.leave()
 
-    async def begin(self, url: str) -> None:
-        """Wait until `url` may be fetched: at once when the scheduler has granted it.
+    async def enter(self, url: str) -> None:
+        """Wait until `url` may be fetched: not at all when the scheduler has granted it.
 
         A middleware may have changed the url since, so that robots.txt is to be asked about it.
         Raises `DropRequest` when robots.txt forbids it, and `FetchError` when the host rests.
@@ -89,9 +90,15 @@ class Contact:
         gate = self._gate
         if self._granted and gate is not None and (url == self.url or self._suits(gate, url)):
             self._granted = False
-            self._begun(gate)
         else:
             await self._move(url)
+
+    def begin(self) -> None:
+        """Note that the host is being asked now: from here on its delay counts, and its seconds."""
+        if self._gate is not None:
+            self._begun = True
+            self._since = time.monotonic()
+            self._house.scheduler.begun(self._gate)
 
     def _suits(self, gate: HostGate, url: str) -> bool:
         """Say whether a slot is good for another url than it was granted for, and at once."""
@@ -104,7 +111,7 @@ class Contact:
         return verdict is not None and book.allows(verdict, url)
 
     async def hop(self, url: str, target: str) -> None:
-        """Go on from `url` to where it redirects; otherwise as `begin`.
+        """Go on from `url` to where it redirects; otherwise as `enter`.
 
         Raises `DropRequest` when that is off limits, too.
         """
@@ -153,21 +160,16 @@ class Contact:
             gate.waiting -= 1
         gate.enter()
         self._gate = gate
-        self._begun(gate)
-
-    def _begun(self, gate: HostGate) -> None:
-        self._since = time.monotonic()
-        self._house.scheduler.begun(gate)
 
     def release(self) -> None:
-        """Give back a slot that is not in use yet: the next `begin` waits for one."""
+        """Give back a slot that is not in use yet: the next `enter` waits for one."""
         if self._granted:
             self.leave()
 
     def leave(self) -> None:
         """Give the slot back, if there is one: the contact with the host has ended."""
         gate, self._gate = self._gate, None
-        begun, self._granted = not self._granted, False
+        begun, self._begun, self._granted = self._begun, False, False
         if gate is not None:
             self._house.scheduler.left(gate, begun=begun)
 

@@ -38,9 +38,10 @@ class Passage:
         `Fetcher.fetch`, and whatever `Contact` raises. When the fetch has ended, the host is free.
         """
         arrived = time.perf_counter()
-        await contact.begin(request.url)
+        await contact.enter(request.url)
         try:
             async with _Slot(self._slots) as slot:
+                contact.begin()  # not before: those who wait for a slot would all be off at once
                 phases = request.phases
                 phases.queue = (phases.queue or 0.0) + time.perf_counter() - arrived
 
@@ -51,6 +52,7 @@ class Passage:
                         await refuse(target)
                     await contact.hop(url, target)
                     await slot.take()
+                    contact.begin()
 
                 try:
                     response = await self._fetcher.fetch(

@@ -74,7 +74,8 @@ class Crawl:
         async def fetch(request: Request, **limits: Any) -> Response:
             assert robots is not None
             with Contact(self.house, of_rules=True) as contact:
-                await contact.begin(request.url)
+                await contact.enter(request.url)
+                contact.begin()
                 self.robots_asked.append(request.url)
                 return await robots(request)
 
@@ -132,7 +133,8 @@ class Crawl:
     async def _visit(self, job: FetchJob) -> Visit:
         self.handed.append(job.row)
         with Contact(self.house, job.gate, job.row.url) as contact:
-            await contact.begin(job.row.url)
+            await contact.enter(job.row.url)
+            contact.begin()
             return await self.outcome(job.row)
 
     def _watch_contacts(self) -> None:

@@ -334,6 +334,28 @@ async def test_the_delay_is_kept_though_a_page_ends_while_a_middleware_holds_up_
     assert all(later - earlier > 0.45 for earlier, later in pairwise(moments))
 
 
+async def test_the_delay_is_kept_between_fetches_that_waited_for_a_place_among_all(crawl):
+    """Of `concurrency`, which another host has taken until both could have been made."""
+
+    class Fetching(Spider):
+        name = "fetching"
+
+        async def parse(self, response):
+            urls = [f"{other.url}slow", *(f"{site.url}{n}" for n in range(2))]
+            await asyncio.gather(*map(self.fetch, urls))
+
+    async def slow(request):
+        await asyncio.sleep(0.6)  # both of the others have had their turn at the host by then
+        return ""
+
+    async with serve({"/0": "", "/1": ""}) as site, serve({"/": "", "/slow": slow}) as other:
+        table = {"match": f"127.0.0.1:{site.port}", "delay": 0.4}
+        spider = pages(other.url, of=Fetching)
+        await crawl(spider, host=[table], robots=False, concurrency=1, allow_private=["*"])
+        first, second = [moment for moment, _ in site.arrivals]
+    assert second - first > 0.35
+
+
 # ── hosts that take their time ──────────────────────────────────────────────────────────────
 
 

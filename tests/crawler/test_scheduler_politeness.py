@@ -174,7 +174,7 @@ async def test_who_waits_for_a_host_goes_before_the_frontier(path: Path) -> None
 
     async def wait_for_turn() -> None:
         with Contact(crawl.house) as contact:
-            await contact.begin("http://a/own")
+            await contact.enter("http://a/own")
             order.append("own")
 
     async def outcome(row: QueuedRequest) -> Visit:
@@ -197,7 +197,7 @@ async def test_who_waits_for_a_host_goes_before_the_frontier(path: Path) -> None
 async def test_the_frontier_goes_on_when_someone_who_waited_gives_up(path: Path) -> None:
     async def wait_for_turn() -> None:
         with Contact(crawl.house) as contact:
-            await contact.begin("http://a/own")
+            await contact.enter("http://a/own")
 
     async def outcome(row: QueuedRequest) -> Visit:
         if row.host == "b":
@@ -223,7 +223,7 @@ async def test_a_hop_off_limits_is_dropped(path: Path) -> None:
     async with crawling(path, []) as crawl:
         crawl.house.discovery.scope = Scope(["a"])
         with Contact(crawl.house) as contact:
-            await contact.begin("http://a/")
+            await contact.enter("http://a/")
             await contact.hop("http://a/", "http://a/x")
             with pytest.raises(DropRequest, match="offsite"):
                 await contact.hop("http://a/x", "http://b/")
@@ -238,7 +238,7 @@ async def test_a_hop_obeys_the_robots_txt_of_where_it_leads(path: Path) -> None:
 
     async with crawling(path, [], robots=robots) as crawl:
         with Contact(crawl.house) as contact:
-            await contact.begin("http://a/yes")
+            await contact.enter("http://a/yes")
             await contact.hop("http://a/yes", "http://b/yes")
             with pytest.raises(DropRequest, match="robots"):
                 await contact.hop("http://b/yes", "http://b/no")
