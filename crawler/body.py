@@ -27,7 +27,7 @@ class Bodies:
 
     def __init__(self, max_body: int) -> None:
         self._limit = max_body
-        self._places = Places()
+        self.places = Places()  # of visits
         self._places_of_others = Places()
 
     async def read(
@@ -55,7 +55,7 @@ class Bodies:
         parts: list[bytes] = []
         size = 0
         visit = PLACE.get()
-        place, places = (visit, self._places) if visit else (Place(), self._places_of_others)
+        place, places = (visit, self.places) if visit else (Place(), self._places_of_others)
         rank = 0
         try:
             if first is None and length is not None and (rank := rank_of(length)):
@@ -79,6 +79,8 @@ class Bodies:
         finally:
             if place is not visit:
                 place.give_back()
+            elif rank:
+                place.is_read()
 
     async def skip(self, answer: aiohttp.ClientResponse | Answer) -> None:
         """Read a body that nobody wants, if it is short and there.

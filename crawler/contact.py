@@ -8,7 +8,7 @@ from typing import Self
 
 from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.links import Discovery
-from crawler.places import KEPT, PLACE, Place
+from crawler.places import KEPT, PLACE, Places, Urge
 from crawler.response import Response
 from crawler.rulebook import Rulebook, Verdict
 from crawler.scheduler import Scheduler
@@ -17,6 +17,8 @@ from crawler.url import host_of, origin_of
 
 # Who holds a worker does not wait longer than this for a host that rests (seconds).
 _PATIENCE = 10.0
+# And nobody for longer than this for bodies that wait for their place.
+_BEFORE_INSISTING = 1.0
 
 
 class Courtesy:
@@ -28,8 +30,10 @@ class Courtesy:
         throttle: Throttle,
         rulebook: Rulebook,
         discovery: Discovery,
+        places: Places,
     ) -> None:
         self.discovery = discovery
+        self.places = places
         self.scheduler = scheduler
         self.throttle = throttle
         self.rulebook = rulebook
@@ -152,7 +156,7 @@ class Contact:
             _refuse_crowd(gate, now)
             gate.waiting += 1
             try:
-                await _opening(gate)
+                await _opening(gate, self._house.places)
             except BaseException:
                 gate.waiting -= 1
                 self._house.scheduler.changed(gate)  # the frontier, held back for us, may go on
@@ -192,20 +196,23 @@ class Contact:
         return max(0.0, time.monotonic() - self._since - waited)
 
 
-async def _opening(gate: HostGate) -> None:
+async def _opening(gate: HostGate, places: Places) -> None:
     """Wait until the host may be asked. Raises `FetchError` when it rests for long."""
     freed = gate.freed = gate.freed or asyncio.Event()
-    with (KEPT.get() or Place()).urge(gate.host) as urge:
+    page = PLACE.get() or KEPT.get()  # which is waited for, as long as we wait
+    with Urge(places, page, gate.host) as urge:
         while (opens := gate.opens_at(now := time.monotonic())) > now:
             _refuse_rest(gate, now)
             freed.clear()
-            if opens == math.inf:
+            is_full = opens == math.inf
+            if is_full:
                 urge.again()  # its slots may be taken by bodies that wait for our page's place
             try:
-                async with asyncio.timeout(opens - now if opens < math.inf else None):
+                async with asyncio.timeout(_BEFORE_INSISTING if is_full else opens - now):
                     await freed.wait()
             except TimeoutError:
-                pass  # its time has come
+                if is_full:
+                    urge.insist()  # or for somebody who waits for us; else its time has come
 
 
 def _refuse_crowd(gate: HostGate, now: float) -> None:

@@ -82,6 +82,7 @@ class Fetcher:
             **settings.headers,
         }
         self._bodies = Bodies(settings.max_body)
+        self.places = self._bodies.places
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:

@@ -100,7 +100,7 @@ class House:
         self._seeder = Seeder(
             store, run, spider, guard, self._discovery, self._scheduler, rulebook, progress, cookies
         )
-        courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery)
+        courtesy = Courtesy(self._scheduler, throttle, rulebook, self._discovery, fetcher.places)
         door = Door(
             passage,
             courtesy,

@@ -1,9 +1,12 @@
 """Places for large bodies: how many may be in memory at once, and who must not wait for one.
 
 A fetch that waits for a place keeps its host's slot, a page keeps its place until its callback is
-through, and a callback may itself wait for a slot of that host. So that this is no circle, a page
-whose callback waits for a host *urges*: one of the bodies of that host that wait for a place may go
-on, with the page's own place or with none, until the host has a slot again.
+through, and a callback, or a middleware that has the page, may itself wait for a slot of that host.
+So that this is no circle, a large page whose visit waits for a host *urges*: one of the bodies of
+that host that wait for a place may go on, with the page's own place or with none, until the host
+has a slot again. Who else waits for a host may have what such a page waits for (a lock of the
+spider's own, a robots.txt), which nobody can see: so after a while anybody urges, when no body that
+has its place is still coming.
 """
 
 import asyncio
@@ -31,7 +34,8 @@ class Places:
     def __init__(self) -> None:
         self._free = [0, MEDIUM_AT_ONCE, LARGE_AT_ONCE]
         self._waiting: list[deque[_Waiting]] = [deque(), deque(), deque()]
-        self._urges: list[Urge] = []
+        self._urges: dict[Urge, None] = {}
+        self.coming: set[Place] = set()  # whose body is being read on
 
     @property
     def waiting(self) -> int:
@@ -65,26 +69,28 @@ class Places:
         self._free[rank] += 1
 
     def relieve(self) -> None:
-        """Have a body go on for each page that urges, if there is one that it waits for."""
+        """Have a body go on for each large page that urges, if there is one that it waits for."""
         for urge in self._urges:
-            if not urge.heard:
-                urge.heard = self._relieve(urge)
+            if not urge.heard and urge.page is not None and urge.page.is_large:
+                urge.heard = self.press(urge)
 
-    def _relieve(self, urge: "Urge") -> bool:
+    def press(self, urge: "Urge") -> bool:
+        """Have a body of the host go on that urge is for; return whether there is one."""
         for rank, waiting in enumerate(self._waiting):
             for one in waiting:
                 if one.host == urge.host and not one.turn.done():
                     waiting.remove(one)
-                    return one.may_go(with_place=urge.page.hand_over(rank))
+                    page = urge.page
+                    return one.may_go(with_place=page is not None and page.hand_over(rank))
         return False
 
     def hear(self, urge: "Urge") -> None:
-        """Have a page urge, from now on."""
-        self._urges.append(urge)
+        """Have somebody urge, from now on."""
+        self._urges[urge] = None
 
     def forget(self, urge: "Urge") -> None:
-        """Have it urge no more."""
-        self._urges.remove(urge)
+        """Have them urge no more."""
+        del self._urges[urge]
 
 
 class _Waiting:
@@ -137,11 +143,24 @@ class Place:
             raise
         finally:
             self.waited += time.monotonic() - began
+        places.coming.add(self)
         if has_one:
             self._release()
             self._held = rank
             if self._over:
                 self._release()
+            else:
+                places.relieve()  # what its visit fetches besides may be waiting for a host
+
+    def is_read(self) -> None:
+        """Note that its body has come, or comes no more."""
+        if self._places is not None:
+            self._places.coming.discard(self)
+
+    @property
+    def is_large(self) -> bool:
+        """Whether others may wait for this page, and for all that it waits for."""
+        return self._rank > 0 and not self._over
 
     def give_back(self) -> None:
         """Let the next one have the place, if one was taken."""
@@ -160,23 +179,21 @@ class Place:
             held, self._held = self._held, 0
             self._places.give_back(held)
 
-    def urge(self, host: str) -> "Urge":
-        """Return what is entered while the page's callback waits for a slot of a host."""
-        return Urge(self, None if self._over else self._places, host)
-
 
 class Urge:
-    """A page whose callback waits for a host; `heard` when a body goes on for it."""
+    """Somebody who waits for a host, for a visit's page or for none; entered meanwhile.
 
-    def __init__(self, page: Place, places: Places | None, host: str) -> None:
+    `heard` when a body goes on for it.
+    """
+
+    def __init__(self, places: Places, page: Place | None, host: str) -> None:
         self.page = page
         self.host = host
         self.heard = False
-        self._places = places  # None for a page that is not large, or through: nobody waits for it
+        self._places = places
 
     def __enter__(self) -> Self:
-        if self._places is not None:
-            self._places.hear(self)
+        self._places.hear(self)
         return self
 
     def __exit__(
@@ -185,14 +202,17 @@ class Urge:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._places is not None:
-            self._places.forget(self)
+        self._places.forget(self)
 
     def again(self) -> None:
-        """Have one more go on: the host has no slot, whatever became of the one before."""
+        """Have one more go on for a large page: the host has no slot, whatever became of it."""
         self.heard = False
-        if self._places is not None:
-            self._places.relieve()
+        self._places.relieve()
+
+    def insist(self) -> None:
+        """Have one more go on, whoever waits here, unless one comes that ends by itself."""
+        if not self._places.coming:
+            self._places.press(self)
 
 
 # The place of the visit whose page is being fetched. What a callback fetches has none: it would

@@ -15,6 +15,7 @@ from crawler.committer import Committer
 from crawler.contact import Contact, Courtesy
 from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.links import Discovery
+from crawler.places import Places
 from crawler.request import Request
 from crawler.response import Response
 from crawler.rulebook import Rulebook
@@ -159,7 +160,7 @@ class Crawl:
     def courtesy(self) -> Courtesy:
         discovery = Discovery(Settings())
         discovery.scope = Scope(["*"])
-        return Courtesy(self.scheduler, self.throttle, self.rulebook, discovery)
+        return Courtesy(self.scheduler, self.throttle, self.rulebook, discovery, Places())
 
 
 @asynccontextmanager

@@ -6,7 +6,7 @@ from collections.abc import Awaitable
 import pytest
 
 from crawler import places as module
-from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places, rank_of
+from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places, Urge, rank_of
 
 MEDIUM, LARGE = 1, 2  # ranks
 
@@ -104,7 +104,7 @@ async def test_a_page_that_urges_lets_one_body_of_that_host_go_on(rank: int) -> 
     page, *others = await full(places, rank)
     elsewhere = await soon(Place().take(places, rank, "b"))
     bodies = [await soon(Place().take(places, rank, "a")) for _ in range(3)]
-    with page.urge("a") as urge:
+    with Urge(places, page, "a") as urge:
         urge.again()
         await bodies[0]  # with the page's own place
         urge.again()
@@ -120,7 +120,7 @@ async def test_a_page_that_urges_lets_one_body_of_that_host_go_on(rank: int) -> 
 async def test_a_body_that_begins_to_wait_while_a_page_urges_goes_on_at_once() -> None:
     places = Places()
     page, *_ = await full(places, LARGE)
-    with page.urge("a") as urge:
+    with Urge(places, page, "a") as urge:
         urge.again()
         await Place().take(places, LARGE, "a")
         late = await soon(Place().take(places, LARGE, "a"))
@@ -136,9 +136,40 @@ async def test_a_page_that_is_not_large_or_is_through_urges_nobody() -> None:
     page.give_back()
     await Place().take(places, LARGE, "a")
     waiting = await soon(Place().take(places, LARGE, "a"))
-    for nobody in (Place(), page):
-        with nobody.urge("a") as urge:
+    for nobody in (None, Place(), page):
+        with Urge(places, nobody, "a") as urge:
             urge.again()
             await asyncio.sleep(0)
             assert not waiting.done()
     waiting.cancel()
+
+
+async def test_who_insists_has_a_body_go_on_when_none_is_coming() -> None:
+    places = Places()
+    pages = await full(places, LARGE)
+    first, second = [await soon(Place().take(places, LARGE, "a")) for _ in range(2)]
+    with Urge(places, None, "a") as urge:
+        urge.insist()
+        await asyncio.sleep(0)
+        assert not first.done()  # there are those of the pages
+        for page in pages:
+            page.is_read()
+        urge.insist()
+        await first
+        urge.insist()
+        await asyncio.sleep(0)
+        assert not second.done()  # it is the first that comes
+    second.cancel()
+
+
+async def test_a_page_that_becomes_large_while_its_visit_waits_for_a_host_urges_at_once() -> None:
+    places, page = Places(), Place()
+    _, other = await full(places, LARGE)
+    waiting = await soon(Place().take(places, LARGE, "a"))
+    with Urge(places, page, "a") as urge:
+        urge.again()
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await page.take(places, MEDIUM, "b")
+        await waiting
+    other.give_back()

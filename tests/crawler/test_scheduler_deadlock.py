@@ -2,15 +2,22 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
+import pytest
+
 import crawler
+from crawler.middleware import Handler
+from crawler.places import LARGE, LARGE_AT_ONCE
+from crawler.request import Request
 from crawler.response import Response
+from tests.crawler.links_site import until
 from tests.crawler.plain_fetches import moved, ok
 from tests.crawler.pretended_crawl import HANGS
 from tests.crawler.pretended_crawl import path as path
 from tests.hostile.server import Connection, Hostile, answer
+from tests.site import serve
 
 
 def web(says: Callable[[str], Awaitable[bytes]]) -> Hostile:
@@ -118,3 +125,71 @@ async def test_callbacks_that_all_fetch_from_their_own_host_get_their_turn(path:
                 Fetching, db=path, concurrency=3, concurrency_per_host=1, robots=False
             )
     assert (summary.finish, summary.done) == ("finished", 12)
+
+
+# ── bodies that wait for their place, and the slot that they keep meanwhile ─────────────────
+
+
+def large(_: object) -> tuple[int, dict[str, str], bytes]:
+    return 200, {}, b"x" * (LARGE + 1)
+
+
+@pytest.mark.parametrize("own", [False, True])
+async def test_a_middleware_that_has_a_large_page_and_asks_again_waits_for_no_body(
+    path: Path, own: bool
+) -> None:
+    """Every slot of the host is a body's that waits for the place of such a page."""
+
+    async def again(request: Request, call_next: Handler) -> Response:
+        await call_next(request)
+        await until(lambda: sum(site.hits.values()) >= 2 * LARGE_AT_ONCE)
+        return await call_next(Request(f"{site.url}more") if own else request)
+
+    async with serve({"/more": "more"}) as site:
+        site.pages.update({f"/{n}": large for n in range(8)})
+
+        class Again(crawler.Spider):
+            name = "again"
+            start_urls = [f"{site.url}{n}" for n in range(8)]  # noqa: RUF012
+            middleware = [again]  # noqa: RUF012
+
+            def parse(self, response: Response) -> None:
+                return None
+
+        async with asyncio.timeout(2 * HANGS):
+            summary = await crawler.run(
+                Again, db=path, concurrency=8, concurrency_per_host=LARGE_AT_ONCE, robots=False
+            )
+    assert (summary.finish, summary.done) == ("finished", 8)
+
+
+async def test_a_callback_that_large_pages_wait_for_waits_for_no_body(path: Path) -> None:
+    """It has what their callbacks want, and waits for a host that other bodies keep busy."""
+    urls = [f"/{n}" for n in range(2 * LARGE_AT_ONCE)]
+
+    class Sharing(crawler.Spider):
+        name = "sharing"
+        token = ""
+        waiting = 0
+
+        async def start(self) -> AsyncIterator[Request]:
+            self.lock = asyncio.Lock()
+            for url in ("/first", *urls):
+                yield Request(site.url + url[1:])
+
+        async def parse(self, response: Response) -> None:
+            self.waiting += 1
+            async with self.lock:
+                if not self.token:
+                    await until(lambda: self.waiting > LARGE_AT_ONCE and all_are_asked_for())
+                    self.token = (await self.fetch(f"{site.url}token")).text
+
+    def all_are_asked_for() -> bool:
+        return all(site.hits[url] for url in urls)
+
+    async with serve({"/first": "", "/token": "secret", **dict.fromkeys(urls, large)}) as site:
+        async with asyncio.timeout(2 * HANGS):
+            summary = await crawler.run(
+                Sharing, db=path, concurrency=8, concurrency_per_host=LARGE_AT_ONCE, robots=False
+            )
+    assert (summary.finish, summary.done) == ("finished", 1 + 2 * LARGE_AT_ONCE)
