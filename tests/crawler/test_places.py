@@ -47,7 +47,7 @@ async def test_a_visit_that_has_a_place_waits_for_no_other() -> None:
 async def test_a_body_that_went_on_with_no_place_gives_none_back() -> None:
     places = Places()
     page, *_ = await full(places, LARGE)
-    with page.urge("a") as urge:
+    with Urge(places, page, "a") as urge:
         bodies = [Place() for _ in range(2)]
         for body in bodies:
             taking = await soon(body.take(places, LARGE, "a"))

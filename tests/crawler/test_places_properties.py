@@ -18,7 +18,8 @@ NOBODY = "nobody.example"  # a host that no page waits for
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
-            ["begin", "begin", "begin", "grow", "cancel", "end", "wait", "again", "again", "go"]
+            ["begin"] * 3
+            + ["grow", "read", "cancel", "end", "wait", "again", "again", "insist", "go"]
         ),
         st.integers(0, 7),  # which visit, of those that it can be
         st.sampled_from(["a", "b"]),
@@ -47,7 +48,7 @@ class Visit:
         return not self.taking.done()
 
     def wait_for(self, host: str) -> None:
-        self.urge = self.place.urge(host)
+        self.urge = Urge(self.places, self.place, host)
         self.urge.__enter__()
         self.urge.again()
 
@@ -59,6 +60,7 @@ class Visit:
     def end(self) -> None:
         self.taking.cancel()
         self.go()
+        self.place.is_read()
         self.place.give_back()
 
 
@@ -98,7 +100,9 @@ def step(visits: list[Visit], places: Places, what: str, which: int, host: str, 
             "end": True,
             "grow": not visit.waits and visit.rank < LARGE,
             "wait": not visit.waits and visit.urge is None,
+            "read": not visit.waits,
             "again": visit.urge is not None,
+            "insist": visit.urge is not None,
             "go": visit.urge is not None,
         }[what]
     ]
@@ -115,6 +119,12 @@ def step(visits: list[Visit], places: Places, what: str, which: int, host: str, 
             assert visit.urge is not None
             visit.urge.again()
             return 1
+        case "insist":
+            assert visit.urge is not None
+            visit.urge.insist()
+            return 1
+        case "read":
+            visit.place.is_read()
         case "go":
             visit.go()
         case _:
@@ -138,14 +148,14 @@ async def run(steps: list[tuple[str, int, str, int, bool]], places: Places) -> N
             if any(visit.waits and visit.rank == rank for visit in visits):
                 assert not await is_free(places, rank)
         for urge in (visit.urge for visit in visits if visit.urge is not None):
-            large = urge in places._urges  # else nobody waits for its page's place
-            if large and not urge.heard:
+            assert urge.page is not None
+            if urge.page.is_large and not urge.heard:
                 assert not any(visit.waits and visit.host == urge.host for visit in visits)
     for visit in visits:
         visit.end()
     await settled()
     assert places.waiting == 0
-    assert not places._urges
+    assert not places.coming
     for rank in RANKS:
         last = [Visit(places, NOBODY, rank) for _ in range(ROOM[rank] + 1)]
         await settled()
