@@ -117,14 +117,15 @@ async def test_where_many_robots_txt_redirect_to_they_come_one_after_the_other(c
         sites = [await stack.enter_async_context(serve(moved)) for _ in range(12)]
         urls = [f"{site.url}{path}" for site in sites for path in ("", "private")]
         result = await crawl(
-            links(hub.url, *urls), concurrency_per_host=1, concurrency=16, delay=0.02
+            links(hub.url, *urls), concurrency_per_host=1, concurrency=16, delay=0.1
         )
         moments = [moment for moment, _ in hub.arrivals]
         assert hub.hits["/rules"] == 12
         assert hub.max_in_flight == 1
         assert not any(site.hits["/private"] for site in sites)
     assert (result.done, result.reasons["skipped"]) == (13, {"robots": 12})
-    assert all(later - earlier > 0.015 for earlier, later in pairwise(moments))
+    # The first has a connection to wait for: it arrives later than it was sent.
+    assert all(later - earlier > 0.05 for earlier, later in pairwise(moments))
 
 
 @pytest.mark.parametrize("concurrency", [1, 2, 8])
