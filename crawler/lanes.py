@@ -6,10 +6,21 @@ from heapq import heappop, heappush
 from itertools import count
 
 from crawler.throttle import HostGate
+from crawler.url import site_of
 from storage.records import QueuedRequest
 
 NEVER = float("inf")
 _READY = -NEVER
+
+
+@dataclass(slots=True, eq=False)
+class Site:
+    """The hosts of one owner: whoever has a domain has as many of them as he likes."""
+
+    lanes: int = 0  # of its hosts, how many have work
+    handed: int = 0  # of all their requests, how many are on their way
+    ready: "list[OrderedDict[int, Lane]]" = field(default_factory=list)  # by rank, then by arrival
+    rank: int | None = None  # among the sites that have a lane ready
 
 
 @dataclass(slots=True)
@@ -17,6 +28,7 @@ class Lane:
     """One host's requests that are in memory, and what is known of those that are not."""
 
     gate: HostGate
+    site: Site = field(default_factory=Site)
     buffer: deque[QueuedRequest] = field(default_factory=deque)
     held: set[int] = field(default_factory=set)  # ids in memory, until their visit is committed
     more: bool = False  # the frontier may have further requests that could run now
@@ -27,7 +39,8 @@ class Lane:
     asking: bool = False  # its robots.txt is being fetched
     armed_at: float = NEVER  # when the rota will look at it
     latest: float = _READY  # of the times that the rota has noted for it, also in vain
-    rank: int = 0  # among the ready
+    rank: int = 0  # among the ready of its site
+    counted: int = 0  # how many of its requests on their way the site has counted
 
     @property
     def idle(self) -> bool:
@@ -41,20 +54,42 @@ class Lane:
 
 
 class Rota:
-    """Whose turn it is: of the lanes that may go on now, one with the fewest requests on their way.
+    """Whose turn it is: of the sites that may go on now one with the fewest requests on their way,
+    and of its lanes, again, one with the fewest.
 
     So hosts take turns, and when there are more of them than slots, one whose pages take long
-    holds no more slots than the others do. A choice costs O(log hosts) for the lanes that wait
-    for a time, and for those that are ready a look at as many ranks as a host has slots.
+    holds no more slots than the others do; nor does a site get more by having more hosts. A choice
+    costs O(log hosts) for the lanes that wait for a time, and for those that are ready a look at as
+    many ranks as there are slots.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, slots: int | None = None) -> None:
+        """Of the `slots`, no site gets more than three quarters while another has work.
+
+        Else one with a thousand hosts that never answer would hold every one in the end, and those
+        with a page at a time would wait for a slot with each of them.
+        """
+        self._most = None if slots is None else max(1, slots * 3 // 4)
+        self._sites: dict[str, Site] = {}  # those that have work
         self._later: list[tuple[float, int, Lane]] = []
         self._entered = count()
-        self._ready: list[OrderedDict[int, Lane]] = []  # by rank, each in order of arrival
+        self._ready: list[OrderedDict[int, Site]] = []  # by rank, each in order of arrival
+
+    def join(self, gate: HostGate) -> Lane:
+        """Return a lane for a host that has work."""
+        site = self._sites.setdefault(site_of(gate.host), Site())
+        site.lanes += 1
+        return Lane(gate, site)
+
+    def leave(self, lane: Lane) -> None:
+        """Note that a host has no more work."""
+        lane.site.lanes -= 1
+        if not lane.site.lanes:
+            del self._sites[site_of(lane.gate.host)]
 
     def arm(self, lane: Lane, when: float) -> None:
         """Have a look at the lane at `when`, or at the earlier time it is armed for."""
+        self._account(lane)
         if when < lane.armed_at:
             lane.armed_at = when
             # A lane that has a late retry to wait for is armed for it again after each page.
@@ -64,8 +99,9 @@ class Rota:
 
     def advance(self, lane: Lane) -> None:
         """Note that fewer of the lane's requests are on their way."""
+        self._account(lane)
         if lane.armed_at == _READY and lane.handed < lane.rank:
-            del self._ready[lane.rank][id(lane)]
+            del lane.site.ready[lane.rank][id(lane)]
             self._enlist(lane)
 
     def take(self, now: float) -> Lane | None:
@@ -76,22 +112,54 @@ class Rota:
                 lane.latest = _READY
             if when == lane.armed_at:  # else it was armed again since, for another time
                 self._enlist(lane)
-        for ready in self._ready:
-            if ready:
-                _, lane = ready.popitem(last=False)
-                lane.armed_at = NEVER
-                return lane
+        for sites in self._within_share():
+            if sites:
+                _, site = sites.popitem(last=False)
+                site.rank = None
+                return self._taken_from(site)
         return None
 
+    def _taken_from(self, site: Site) -> Lane:
+        ready = next(lanes for lanes in site.ready if lanes)
+        _, lane = ready.popitem(last=False)
+        lane.armed_at = NEVER
+        if any(site.ready):
+            self._place(site)
+        return lane
+
     def _enlist(self, lane: Lane) -> None:
+        self._account(lane)
+        site = lane.site
         lane.armed_at, lane.rank = _READY, lane.handed
-        while len(self._ready) <= lane.rank:
+        while len(site.ready) <= lane.rank:
+            site.ready.append(OrderedDict())
+        site.ready[lane.rank][id(lane)] = lane
+        if site.rank is None:
+            self._place(site)
+
+    def _place(self, site: Site) -> None:
+        site.rank = site.handed
+        while len(self._ready) <= site.rank:
             self._ready.append(OrderedDict())
-        self._ready[lane.rank][id(lane)] = lane
+        self._ready[site.rank][id(site)] = site
+
+    def _account(self, lane: Lane) -> None:
+        """Have the site know how many of the lane's requests are on their way, robots.txt too."""
+        site, handed = lane.site, lane.handed + lane.asking
+        if handed == lane.counted:
+            return
+        site.handed += handed - lane.counted
+        lane.counted = handed
+        if site.rank is not None:
+            del self._ready[site.rank][id(site)]
+            self._place(site)
+
+    def _within_share(self) -> "list[OrderedDict[int, Site]]":
+        return self._ready[: self._most] if len(self._sites) > 1 else self._ready
 
     def opens_at(self) -> float:
         """Return when there is something to do: `-inf` for at once, `inf` for not known yet."""
-        if any(self._ready):
+        if any(self._within_share()):
             return _READY
         return self._later[0][0] if self._later else NEVER
 

@@ -61,7 +61,7 @@ class Scheduler:
         self._finished = 0  # pages that count against `max_pages`
         self._lanes: dict[str, Lane] = {}
         self._given_up: set[str] = set()  # hosts with work that nothing will be asked of
-        self._rota = Rota()
+        self._rota = Rota(concurrency)
         self._outstanding: set[int] = set()  # handed out, not yet committed
         self._asking = 0  # how many robots.txt are being asked for
         self._hungry: dict[int, Lane] = {}  # lanes that want to be refilled, by identity
@@ -322,7 +322,7 @@ class Scheduler:
     def _lane(self, host: str) -> Lane:
         lane = self._lanes.get(host)
         if lane is None:
-            lane = self._lanes[host] = Lane(self._throttle.gate(host))
+            lane = self._lanes[host] = self._rota.join(self._throttle.gate(host))
             self.memory.has_work(host)
         return lane
 
@@ -334,6 +334,7 @@ class Scheduler:
         elif not lane.idle:
             return
         if self._lanes.pop(host, None) is not None:
+            self._rota.leave(lane)
             self.memory.is_idle(host)
 
     def _size(self) -> int:

@@ -90,6 +90,65 @@ async def test_a_host_whose_pages_take_long_holds_no_more_slots_than_the_others(
         assert len(crawl.handed) == 20 * 30
 
 
+async def test_a_site_of_a_thousand_hosts_that_never_answer_holds_up_no_other(path: Path) -> None:
+    """Each page of the other is found on the one before: it has one at a time to ask for."""
+    through = asyncio.Event()
+
+    async def outcome(row: QueuedRequest) -> Visit:
+        visit = await done(row)
+        if row.host.endswith(".evil.example"):
+            await through.wait()
+        elif (number := int(row.url.rpartition("/")[2])) < 100:
+            visit.requests = [page("good.example", number + 1)]
+        else:
+            through.set()
+        return visit
+
+    evil = [page(f"h{number}.evil.example", 0) for number in range(1000)]
+    async with crawling(path, [*evil, page("good.example", 0)], outcome=outcome) as crawl:
+        await crawl.go()
+        good = [place for place, row in enumerate(crawl.handed) if row.host == "good.example"]
+        assert len(good) == 101
+        assert good[-1] < 101 + 8
+
+
+async def test_robots_txt_that_are_never_answered_hold_up_no_other_site(path: Path) -> None:
+    through = asyncio.Event()
+
+    async def robots(request: Request) -> Response:
+        if "evil" in request.url:
+            await through.wait()
+        return Response(request.url, status=404)
+
+    async def outcome(row: QueuedRequest) -> Visit:
+        if row.url == "http://good.example/99":
+            through.set()
+        return await done(row)
+
+    evil = [page(f"h{number}.evil.example", 0) for number in range(100)]
+    requests = [*evil, *pages("good.example", 100)]
+    async with crawling(path, requests, outcome=outcome, robots=robots) as crawl:
+        await crawl.go()
+        assert crawl.urls()[99] == "http://good.example/99"
+
+
+async def test_a_site_alone_has_all_slots(path: Path) -> None:
+    inside = asyncio.Semaphore(8)
+
+    async def outcome(row: QueuedRequest) -> Visit:
+        async with inside:
+            if inside.locked():
+                all_of_them.set()
+            await all_of_them.wait()
+        return await done(row)
+
+    all_of_them = asyncio.Event()
+    hosts = [page(f"h{number}.one.example", 0) for number in range(20)]
+    async with crawling(path, hosts, outcome=outcome) as crawl:
+        await crawl.go()
+        assert len(crawl.handed) == 20
+
+
 async def test_of_the_hosts_that_were_crawled_only_the_latest_are_in_memory(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
