@@ -39,6 +39,7 @@ class Lane:
     asking: bool = False  # its robots.txt is being fetched
     armed_at: float = NEVER  # when the rota will look at it
     latest: float = _READY  # of the times that the rota has noted for it, also in vain
+    first_of_site: bool = False  # its robots.txt has just been made ready, which takes room
     rank: int = 0  # among the ready of its site
     counted: int = 0  # how many of its requests on their way the site has counted
 
@@ -134,6 +135,9 @@ class Rota:
         while len(site.ready) <= lane.rank:
             site.ready.append(OrderedDict())
         site.ready[lane.rank][id(lane)] = lane
+        if lane.first_of_site:
+            site.ready[lane.rank].move_to_end(id(lane), last=False)
+            lane.first_of_site = False
         if site.rank is None:
             self._place(site)
 

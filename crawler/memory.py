@@ -28,6 +28,7 @@ class HostMemory:
         self._run = run
         self._throttle = throttle
         self._rulebook = rulebook
+        rulebook.recall = self._stored_robots
         self._idle: OrderedDict[str, None] = OrderedDict()
 
     def take_news(self) -> list[HostRecord]:
@@ -48,9 +49,16 @@ class HostMemory:
 
     async def recall(self, gate: HostGate) -> None:
         """Take up what the store has of a host of which it was not asked for requests."""
-        want = Want(gate.host, 0, frozenset(), first=True)
+        self.remember(gate, await self._stored(gate.host), time.monotonic())
+
+    async def _stored(self, host: str) -> HostRecord | None:
+        want = Want(host, 0, frozenset(), first=True)
         (work,) = await self._store.ready(self._run, [want])
-        self.remember(gate, work.remembered, time.monotonic())
+        return work.remembered
+
+    async def _stored_robots(self, host: str) -> str | None:
+        record = await self._stored(host)
+        return None if record is None else record.robots
 
     def remember(self, gate: HostGate, record: HostRecord | None, now: float) -> None:
         """Take up what the store has of a host, once; `now` is monotonic."""

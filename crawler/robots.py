@@ -11,13 +11,15 @@ backtracking.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
 MAX_BYTES = 500 * 1024  # of a robots.txt are read (RFC 9309, 2.5); what follows is ignored
 MAX_AGE = 24 * 3600.0  # seconds that an answer may be used (2.4)
+_STEP = 1000  # lines that are read, or made ready, in one go: 2 ms
+_RULE = 400  # bytes, about, that a rule takes beside its pattern
 MAX_CRAWL_DELAY = 60.0  # seconds; a file that asks for more gets this
 
 _FIELDS = {
@@ -52,15 +54,16 @@ class RobotsRules:
     """The rules of one origin's robots.txt, for any agent.
 
     `text` is the file; `RobotsRules(rules.text)` has the same rules, so it is what to store.
-    `sitemaps` are the addresses it lists, as written. Nothing in a file is an error: what
-    cannot be understood is passed over.
+    Nothing in a file is an error: what cannot be understood is passed over.
+
+    What is ready to be matched takes up to 25 times as much as the text. It is made when first
+    asked for, and can be let go.
     """
 
-    __slots__ = ("_by_agent", "_groups", "sitemaps", "text")
+    __slots__ = ("_by_agent", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
-        self._groups, self.sitemaps = _read(text)
         self._by_agent: dict[str, _AgentRules] = {}
 
     @classmethod
@@ -93,13 +96,36 @@ class RobotsRules:
         """
         return self._rules_of(agent).delay
 
+    @property
+    def sitemaps(self) -> tuple[str, ...]:
+        """The addresses of sitemaps that it lists, as written."""
+        return _drained(_read_in_steps(self.text))[1]
+
+    @property
+    def weight(self) -> int:
+        """How many bytes, about, are taken by what is ready to be matched."""
+        return sum(rules.weight for rules in self._by_agent.values())
+
+    def let_go(self) -> None:
+        """Forget what is ready to be matched, until it is asked for again."""
+        self._by_agent.clear()
+
+    def prepare(self, agent: str) -> Generator[None, None, None]:
+        """Make ready what the file says to `agent`; yields now and then, so that others may go on."""
+        if agent in self._by_agent:
+            return
+        by_token, _ = yield from _read_in_steps(self.text)
+        groups = by_token.get(product_token(agent)) or by_token.get("*") or []
+        made: list[_Rule] = []
+        for number, (allow, pattern) in enumerate(_written(groups)):
+            if number % _STEP == 0:
+                yield
+            made += _compiled(allow, pattern)
+        self._by_agent[agent] = _AgentRules(made, groups)
+
     def _rules_of(self, agent: str) -> "_AgentRules":
-        rules = self._by_agent.get(agent)
-        if rules is None:
-            token = product_token(agent)
-            groups = self._groups.get(token) or self._groups.get("*") or []
-            rules = self._by_agent[agent] = _AgentRules(groups)
-        return rules
+        _drained(self.prepare(agent))
+        return self._by_agent[agent]
 
 
 def rules_for_status(status: int, body: bytes) -> RobotsRules | None:
@@ -137,12 +163,29 @@ class _Group:
     complete: bool = False
 
 
-def _read(text: str) -> tuple[dict[str, list[_Group]], tuple[str, ...]]:
+_T = TypeVar("_T")
+
+
+def _drained(steps: Generator[None, None, _T]) -> _T:
+    """Return what the steps come to, all at once."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            found: _T = end.value
+            return found
+
+
+def _read_in_steps(
+    text: str,
+) -> Generator[None, None, tuple[dict[str, list[_Group]], tuple[str, ...]]]:
     """Return the groups by the agents they name, and the sitemaps."""
     by_token: dict[str, list[_Group]] = {}
     sitemaps: list[str] = []
     group: _Group | None = None
-    for name, value in _lines(text):
+    for number, (name, value) in enumerate(_lines(text)):
+        if number % _STEP == 0:
+            yield
         if name == "sitemap":
             if value:
                 sitemaps.append(value)
@@ -227,13 +270,12 @@ class _Rule(NamedTuple):
 class _AgentRules:
     """All rules for one agent, most specific first."""
 
-    __slots__ = ("_closed", "_rules", "delay")
+    __slots__ = ("_closed", "_rules", "delay", "weight")
 
-    def __init__(self, groups: list[_Group]) -> None:
-        written = dict.fromkeys(rule for group in groups for rule in group.rules)
-        rules = [rule for allow, pattern in written for rule in _compiled(allow, pattern)]
+    def __init__(self, rules: list[_Rule], groups: list[_Group]) -> None:
         rules.sort(key=lambda rule: (rule.size, rule.allow), reverse=True)
         self._rules = rules
+        self.weight = sum(_RULE + rule.size for rule in rules)
         # Most pages lie under no disallowed prefix, and one call in C tells.
         self._closed = tuple(dict.fromkeys(rule.head for rule in rules if not rule.allow))
         self.delay: float | None = None
@@ -253,6 +295,10 @@ class _AgentRules:
             if rule.matches(written if rule.allow else plain):
                 return rule.allow
         return True
+
+
+def _written(groups: list[_Group]) -> dict[tuple[bool, str], None]:
+    return dict.fromkeys(rule for group in groups for rule in group.rules)
 
 
 def _compiled(allow: bool, pattern: str) -> Iterator[_Rule]:
@@ -289,6 +335,8 @@ def _target(url: str) -> str:
 
 def _escaped(text: str) -> str:
     """Return `text` in ASCII, with escapes in upper case and nothing else that differs."""
+    if _NOTHING_TO_ESCAPE(text):  # so it is with nearly all
+        return text
     quoted = quote(text, safe=_KEPT, errors="replace")
     return _ESCAPE.sub(lambda escape: escape[0].upper(), quoted) if "%" in quoted else quoted
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import json
+import sys
 import time
-from collections.abc import Awaitable
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -29,6 +31,12 @@ _REDIRECTS = 5
 _NO_FILE = frozenset({"too_many_redirects", "bad_redirect"})
 # After the last try for a robots.txt, its origin is left alone for this long (seconds).
 _REST = 300.0
+# Of all files together, so many bytes are in memory as text, and so many ready to be matched: any
+# number of hosts may have 500 KiB each. Ordinary ones are 3 KB, and 20.
+_TEXTS = _READY = 32 << 20
+_LARGE = 32 * 1024  # characters that are made ready in steps: at once, it takes 5 ms
+# Of the files that are too many, so many are looked at with each new one: some may have to be kept.
+_TRIES = 3
 # The rules are for everybody alike, and who asks for them is nobody yet.
 _WITHOUT_COOKIES = {"dont_merge_cookies": True}
 
@@ -63,6 +71,15 @@ class Rulebook:
         self._origins: dict[str, set[str]] = {}  # host -> its origins, http and https
         self._asking: dict[str, asyncio.Lock] = {}
         self._news: set[str] = set()  # hosts to be saved with the next commit
+        # What was used last is at the end: rules that are ready, and hosts with the size of their files.
+        self._ready: OrderedDict[int, RobotsRules] = OrderedDict()
+        self._ready_bytes = 0
+        self._texts: OrderedDict[str, int] = OrderedDict()
+        self._text_bytes = 0
+        self._preparing = asyncio.Lock()
+        self._put_away: set[str] = set()  # hosts whose files are in the store alone
+        # Returns what the store has of a host.
+        self.recall: Callable[[str], Awaitable[str | None]] | None = None
 
     def known(self, origin: str) -> Verdict | None:
         """Return what is known of an origin, or None when its robots.txt is to be fetched."""
@@ -84,6 +101,8 @@ class Rulebook:
 
     def drop(self, host: str) -> None:
         """Forget a host altogether; what was saved of it can be taken up again."""
+        self._put_away.discard(host)
+        self._text_bytes -= self._texts.pop(host, 0)
         for origin in self._origins.pop(host, ()):
             self._verdicts.pop(origin, None)
             self._expires.pop(origin, None)
@@ -96,12 +115,30 @@ class Rulebook:
         Several callers at once cause one fetch; when one is cancelled, the next one asks.
         """
         async with self._asking.setdefault(origin, asyncio.Lock()):
+            host = host_of(f"{origin}/")
+            if host in self._put_away:
+                await self._take_back(host)
             verdict = self.known(origin)
             if verdict is None:
                 verdict = await self._ask(origin)
+                self._news.add(host)
                 self._keep(origin, verdict)
-                self._news.add(host_of(f"{origin}/"))
+            if verdict.rules is not None and len(verdict.rules.text) > _LARGE:
+                await self._prepare(verdict.rules)
         return verdict
+
+    async def _prepare(self, rules: RobotsRules) -> None:
+        """Make rules ready, one file after the other: 500 KiB of them take 100 ms."""
+        async with self._preparing:
+            for _ in rules.prepare(self._agent):
+                await asyncio.sleep(0)
+        self._used(rules)
+
+    async def _take_back(self, host: str) -> None:
+        stored = await self.recall(host) if self.recall is not None else None
+        self._put_away.discard(host)
+        if stored:
+            self.remember(stored)
 
     async def _ask(self, origin: str) -> Verdict:
         """Ask once. RFC 9309, 2.3.1: 4xx allows everything, 5xx and no answer nothing yet."""
@@ -140,11 +177,56 @@ class Rulebook:
 
     def allows(self, verdict: Verdict, url: str) -> bool:
         """Say whether our agent may fetch `url`."""
-        return verdict.rules is not None and verdict.rules.allowed(self._agent, url)
+        if verdict.rules is None:
+            return False
+        allowed = verdict.rules.allowed(self._agent, url)
+        self._used(verdict.rules)
+        return allowed
 
     def delay(self, verdict: Verdict) -> float:
         """Return the Crawl-delay that is asked of our agent, in seconds; 0.0 for none."""
-        return (verdict.rules and verdict.rules.crawl_delay(self._agent)) or 0.0
+        if verdict.rules is None:
+            return 0.0
+        delay = verdict.rules.crawl_delay(self._agent)
+        self._used(verdict.rules)
+        return delay or 0.0
+
+    # ── within a bound ──────────────────────────────────────────────────────────────────
+
+    def _used(self, rules: RobotsRules) -> None:
+        """Note that rules are ready; let go of those that were not used for longest."""
+        if id(rules) in self._ready:
+            self._ready.move_to_end(id(rules))
+        elif rules.text:
+            self._ready[id(rules)] = rules
+            self._ready_bytes += rules.weight
+            while self._ready_bytes > _READY and len(self._ready) > 1:
+                _, oldest = self._ready.popitem(last=False)
+                self._ready_bytes -= oldest.weight
+                oldest.let_go()
+
+    def _hold(self, host: str) -> None:
+        """Note how much text there is of a host; put away what was not used for longest."""
+        found = [self._verdicts[origin].rules for origin in self._origins[host]]
+        size = sum(sys.getsizeof(rules.text) for rules in found if rules is not None and rules.text)
+        self._text_bytes += size - self._texts.pop(host, 0)
+        self._texts[host] = size
+        for _ in range(_TRIES):
+            if self._text_bytes <= _TEXTS or len(self._texts) == 1:
+                return
+            oldest = next(iter(self._texts))
+            if oldest in self._news or self.recall is None:
+                self._texts.move_to_end(oldest)
+            else:
+                self._put(oldest)
+
+    def _put(self, host: str) -> None:
+        self._text_bytes -= self._texts.pop(host)
+        self._put_away.add(host)
+        for origin in list(self._origins.get(host, ())):
+            if self._verdicts[origin].rules is not None:
+                del self._verdicts[origin], self._expires[origin]
+                self._origins[host].discard(origin)
 
     # ── between processes ───────────────────────────────────────────────────────────────
 
@@ -166,7 +248,9 @@ class Rulebook:
     def _keep(self, origin: str, verdict: Verdict) -> None:
         self._verdicts[origin] = verdict
         self._expires[origin] = time.monotonic() + verdict.until - time.time()
-        self._origins.setdefault(host_of(f"{origin}/"), set()).add(origin)
+        host = host_of(f"{origin}/")
+        self._origins.setdefault(host, set()).add(origin)
+        self._hold(host)
 
     def remember(self, stored: str) -> list[Verdict]:
         """Take up what an earlier process learned of a host, and return it."""

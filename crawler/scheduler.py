@@ -252,7 +252,7 @@ class Scheduler:
 
     def robots_learned(self, lane: Lane) -> None:
         """Go on with a host whose robots.txt was asked for."""
-        lane.asking = False
+        lane.asking, lane.first_of_site = False, True
         self._asking -= 1
         self.changed(lane.gate)
 

@@ -66,6 +66,27 @@ def test_a_lane_with_a_late_retry_is_noted_once_however_often_it_goes_meanwhile(
     assert taken(rota, 3600.0) == ["a"]
 
 
+def test_a_lane_whose_robots_txt_was_just_made_ready_is_the_first_of_its_site() -> None:
+    rota = Rota()
+    lanes = [rota.join(HostGate(f"h{number}.evil.example", 8)) for number in range(3)]
+    lanes[2].first_of_site = True
+    for one in lanes:
+        rota.arm(one, 1.0)
+    assert taken(rota, 1.0) == ["h2.evil.example", "h0.evil.example", "h1.evil.example"]
+
+
+def test_sites_take_turns_however_many_hosts_they_have() -> None:
+    rota = Rota()
+    for host in ("h0.a.example", "h1.a.example", "h2.a.example", "b.example"):
+        one = rota.join(HostGate(host, 8))
+        rota.arm(one, 1.0)
+    first = rota.take(1.0)
+    assert first is not None
+    first.held = {1}  # a request of it is handed out
+    rota.arm(first, NEVER)
+    assert taken(rota, 1.0)[0] == "b.example"
+
+
 def test_an_earlier_time_counts_and_a_later_one_does_not() -> None:
     rota, one = Rota(), lane("a")
     rota.arm(one, 5.0)

@@ -279,3 +279,99 @@ def test_no_rules_allow_nothing() -> None:
     unknown = Verdict(None, 0.0)
     assert not book.allows(unknown, f"{ORIGIN}/")
     assert book.delay(unknown) == 0.0
+
+
+# ── files as large as they may be ───────────────────────────────────────────────────────────
+
+
+def large(host: str) -> bytes:
+    lines = "".join(f"Disallow: /{number}*{host}\n" for number in range(3000))
+    return f"User-agent: *\n{lines}".encode()
+
+
+class Hosts(Host):
+    """Any number of hosts, each with a large robots.txt of its own; what they say can be stored."""
+
+    def __init__(self) -> None:
+        super().__init__(404)
+        self.stored: dict[str, str] = {}
+
+    async def fetch(self, request: Request, **limits: Any) -> Response:
+        self.asked.append(request.url)
+        return Response(request.url, body=large(request.url.split("/")[2]))
+
+    async def recall(self, host: str) -> str | None:
+        return self.stored.get(host)
+
+
+def held(book: Rulebook) -> tuple[int, int]:
+    """Return how much a book has in memory: of text, and of what is ready to be matched."""
+    rules = {id(v.rules): v.rules for v in book._verdicts.values() if v.rules is not None}
+    rules |= book._ready
+    return sum(len(one.text) for one in rules.values()), sum(one.weight for one in rules.values())
+
+
+async def test_of_any_number_of_large_files_few_are_in_memory(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crawler.rulebook._TEXTS", 300_000)
+    monkeypatch.setattr("crawler.rulebook._READY", 5_000_000)
+    hosts = Hosts()
+    book = hosts.book()
+    book.recall = hosts.recall
+    for number in range(50):
+        verdict = await book.learn(f"http://h{number}")
+        assert not book.allows(verdict, f"http://h{number}/7/h{number}")
+        hosts.stored |= book.take_news()
+        text, ready = held(book)
+        assert text < 400_000
+        assert ready < 6_500_000
+    assert len(hosts.asked) == 50
+    assert book.known("http://h0") is None
+    verdict = await book.learn("http://h0")  # from the store
+    assert not book.allows(verdict, "http://h0/7/h0")
+    assert len(hosts.asked) == 50
+
+
+async def test_what_is_not_in_the_store_yet_is_not_put_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crawler.rulebook._TEXTS", 100_000)
+    hosts = Hosts()
+    book = hosts.book()
+    book.recall = hosts.recall
+    for number in range(5):
+        await book.learn(f"http://h{number}")
+    assert all(book.known(f"http://h{number}") for number in range(5))
+
+
+async def test_a_file_that_is_put_away_and_lost_is_asked_for_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crawler.rulebook._TEXTS", 100_000)
+    hosts = Hosts()
+    book = hosts.book()
+    book.recall = hosts.recall
+    for number in range(5):
+        await book.learn(f"http://h{number}")
+        book.take_news()
+    verdict = await book.learn("http://h0")
+    assert not book.allows(verdict, "http://h0/7/h0")
+    assert hosts.asked[-1] == "http://h0/robots.txt"
+
+
+async def test_others_go_on_while_a_large_file_is_made_ready() -> None:
+    host = Host(b"User-agent: *\n" + b"Disallow: /a*b\n" + large("x") * 10)
+    turns = 0
+
+    async def count() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    counting = asyncio.create_task(count())
+    verdict = await host.book().learn(ORIGIN)
+    counting.cancel()
+    assert verdict.rules is not None
+    assert turns > 20
