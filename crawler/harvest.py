@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from crawler.backlog import Backlog
 from crawler.callbacks import CallbackError, Methods
 from crawler.links import Discovery, Followed
 from crawler.request import Request, stands_for_url
@@ -12,6 +13,9 @@ from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
 
 _ITEM = (BaseModel, dict)
+# Characters of the urls that a page brings. On a page itself there are no more than that, but a
+# long <base> makes 200 MB of links out of 500 KB.
+_LONGEST = 16 << 20
 
 
 class Harvest:
@@ -28,6 +32,7 @@ class Harvest:
         row: QueuedRequest,
         url: str,
         methods: Methods | None = None,
+        backlog: Backlog | None = None,
         *,
         nofollow: bool = False,
     ) -> None:
@@ -38,6 +43,8 @@ class Harvest:
         self._methods = methods
         self._nofollow = nofollow
         self._position = 0
+        self._bringing = (backlog or Backlog()).page()
+        self._urls = 0  # how long those found are together
         self._requests: dict[int, NewRequest] = {}
 
     @property
@@ -82,7 +89,25 @@ class Harvest:
         self._position += left_out
         return left_out
 
+    def slow(self) -> None:
+        """Note that the callback, which never waits for anything, will take a while."""
+        self._bringing.slow()
+
+    async def turn(self) -> None:
+        """Let the other pages go on."""
+        await self._bringing.turn()
+
+    def over(self) -> None:
+        """Note that the callback is through."""
+        self._bringing.over()
+
     def _found(self, record: NewRequest) -> None:
         known = self._requests.setdefault(record.fingerprint, record)
+        if known is record:
+            self._bringing.found(record)
+            self._urls += len(record.url)
+            if self._urls > _LONGEST:
+                what = f"the urls it yields are longer than {_LONGEST >> 20} MiB together"
+                raise CallbackError("too_many_results", what)
         if known.state == "skipped" and record.state == "queued":
             self._requests[record.fingerprint] = record  # one link is enough to follow

@@ -7,6 +7,7 @@ from functools import partial
 
 from pydantic import BaseModel
 
+from crawler.backlog import Backlog
 from crawler.committer import Committer
 from crawler.contact import Contact, Courtesy
 from crawler.cookies import Cookies
@@ -109,12 +110,13 @@ class House:
             own=[timing, retry(settings)],
         )
         spider._fetch = door.fetch_now
-        self._parser: Parser = OwnParser(spider, self._discovery, settings)
+        self._backlog = Backlog()
+        self._parser: Parser = OwnParser(spider, self._discovery, settings, self._backlog)
         if settings.processes > 1:
             self._parser = Pool(
                 type(spider), run.arguments, settings, self._discovery, door.fetch_now
             )
-        self._worker = Worker(spider, door.fetch, courtesy, self._parser, models)
+        self._worker = Worker(spider, door.fetch, courtesy, self._parser, models, self._backlog)
         self._committer = Committer(
             store,
             run,
@@ -191,6 +193,7 @@ class House:
 
     def _committed(self, visits: Sequence[Visit], committed: Committed) -> None:
         """Tell everybody who waits for a commit, now that it has returned."""
+        self._backlog.stored(visits)
         self._progress.committed(visits, committed)
         self._scheduler.committed(visits, committed)
         for visit in visits:

@@ -11,6 +11,10 @@ from storage.records import QueuedRequest
 
 NEVER = float("inf")
 _READY = -NEVER
+# What a page brings beyond so many links has its site rest, while others have work, for five times
+# as long as writing them takes (seconds): else whoever brings most has the file to himself.
+_MANY_LINKS, _REST_FOR_A_LINK = 1000, 1e-4
+_LONGEST_REST = 60.0
 
 
 @dataclass(slots=True, eq=False)
@@ -21,6 +25,8 @@ class Site:
     handed: int = 0  # of all their requests, how many are on their way
     ready: "list[OrderedDict[int, Lane]]" = field(default_factory=list)  # by rank, then by arrival
     rank: int | None = None  # among the sites that have a lane ready
+    until: float = _READY  # it rests, while others have work
+    resting: bool = False
 
 
 @dataclass(slots=True)
@@ -72,6 +78,7 @@ class Rota:
         """
         self._most = None if slots is None else max(1, slots * 3 // 4)
         self._sites: dict[str, Site] = {}  # those that have work
+        self._resting: list[tuple[float, int, Site]] = []
         self._later: list[tuple[float, int, Lane]] = []
         self._entered = count()
         self._ready: list[OrderedDict[int, Site]] = []  # by rank, each in order of arrival
@@ -113,12 +120,37 @@ class Rota:
                 lane.latest = _READY
             if when == lane.armed_at:  # else it was armed again since, for another time
                 self._enlist(lane)
+        self._rested(now)
         for sites in self._within_share():
             if sites:
                 _, site = sites.popitem(last=False)
                 site.rank = None
                 return self._taken_from(site)
         return None
+
+    def charge(self, lane: Lane, links: int, now: float) -> None:
+        """Have the site of a page that brought many links rest for a while, if others have work."""
+        if links <= _MANY_LINKS:
+            return
+        site, seconds = lane.site, (links - _MANY_LINKS) * _REST_FOR_A_LINK
+        site.until = min(max(site.until, now) + seconds, now + _LONGEST_REST)
+        if not site.resting:
+            site.resting = True
+            heappush(self._resting, (site.until, next(self._entered), site))
+        if site.rank is not None:
+            del self._ready[site.rank][id(site)]
+            site.rank = None
+
+    def _rested(self, now: float) -> None:
+        """Have those sites go on that have rested, or that no other is served by."""
+        while self._resting and (self._resting[0][0] <= now or len(self._sites) < 2):
+            _, _, site = heappop(self._resting)
+            if site.until > now and len(self._sites) > 1:  # it is to rest for longer
+                heappush(self._resting, (site.until, next(self._entered), site))
+                continue
+            site.resting = False
+            if any(site.ready):
+                self._place(site)
 
     def _taken_from(self, site: Site) -> Lane:
         ready = next(lanes for lanes in site.ready if lanes)
@@ -138,7 +170,7 @@ class Rota:
         if lane.first_of_site:
             site.ready[lane.rank].move_to_end(id(lane), last=False)
             lane.first_of_site = False
-        if site.rank is None:
+        if site.rank is None and not site.resting:
             self._place(site)
 
     def _place(self, site: Site) -> None:
@@ -165,7 +197,9 @@ class Rota:
         """Return when there is something to do: `-inf` for at once, `inf` for not known yet."""
         if any(self._within_share()):
             return _READY
-        return self._later[0][0] if self._later else NEVER
+        if self._resting and len(self._sites) < 2:
+            return _READY
+        return min(heap[0][0] if heap else NEVER for heap in (self._later, self._resting))
 
 
 @dataclass(slots=True)

@@ -4,10 +4,12 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
 from types import TracebackType
 from typing import Any, Protocol, Self
 
 from crawler.annotations import canonical_of, forbids_following
+from crawler.backlog import Backlog
 from crawler.callbacks import (
     CallbackError,
     Methods,
@@ -65,7 +67,14 @@ class Parser(Protocol):
 class OwnParser:
     """The parser that runs the spider's callbacks in this process."""
 
-    def __init__(self, spider: Spider, discovery: Discovery, settings: Settings) -> None:
+    def __init__(
+        self,
+        spider: Spider,
+        discovery: Discovery,
+        settings: Settings,
+        backlog: Backlog | None = None,
+    ) -> None:
+        self._backlog = backlog or Backlog()
         self._spider = spider
         self._methods = Methods(spider)
         self._discovery = discovery
@@ -107,7 +116,7 @@ class OwnParser:
         if self._settings.robots_meta:
             response.heeds_nofollow = True
             nofollow = forbids_following(response, self._settings.agent)
-        harvest = Harvest(self._discovery, row, response.url, self._methods, nofollow=nofollow)
+        harvest = self._harvest(row, response.url, nofollow=nofollow)
         if len(response.body) > _LARGE_PAGE and response.is_markup:
             async with self._large_pages:
                 content = await self._call(callback, response, harvest, visit)
@@ -122,14 +131,24 @@ class OwnParser:
             if request.method == "GET" and not request.dont_filter:
                 visit.alias = self._discovery.identify(response.url)[2]
 
+    def _harvest(self, row: QueuedRequest, url: str, *, nofollow: bool = False) -> Harvest:
+        return Harvest(self._discovery, row, url, self._methods, self._backlog, nofollow=nofollow)
+
     async def _call(
         self, callback: Callable[..., Any], response: Response, harvest: Harvest, visit: Visit
     ) -> int | None:
         """Run the callback; return the body's number, when that was found on the way."""
         request, content = response.request, None
+        await self._backlog.start()
         started = time.perf_counter()
         if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
-            content = await response.parse_ahead(partial(content_of, response.body))
+            if not (iscoroutinefunction(callback) or isasyncgenfunction(callback)):
+                harvest.slow()
+            try:
+                content = await response.parse_ahead(partial(content_of, response.body))
+            except BaseException:
+                harvest.over()
+                raise
         await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)
@@ -138,7 +157,7 @@ class OwnParser:
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:
             errback = callback_of(self._spider, failure.request.errback)
-            harvest = Harvest(self._discovery, row, failure.request.url, self._methods)
+            harvest = self._harvest(row, failure.request.url)
             await self._collect(errback, (failure,), {}, harvest, visit)
 
     async def _collect(
@@ -149,12 +168,15 @@ class OwnParser:
         harvest: Harvest,
         visit: Visit,
     ) -> None:
-        await run_callback(
-            method(*arguments, **keywords),
-            harvest,
-            timeout=self._settings.callback_timeout,
-            most=self._settings.max_results,
-        )
+        try:
+            await run_callback(
+                method(*arguments, **keywords),
+                harvest,
+                timeout=self._settings.callback_timeout,
+                most=self._settings.max_results,
+            )
+        finally:
+            harvest.over()
         visit.items, visit.requests = harvest.items, harvest.requests
 
 

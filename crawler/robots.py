@@ -111,7 +111,7 @@ class RobotsRules:
         self._by_agent.clear()
 
     def prepare(self, agent: str) -> Generator[None, None, None]:
-        """Make ready what the file says to `agent`; yields now and then, so that others may go on."""
+        """Make ready what the file says to `agent`; yields now and then, to let others go on."""
         if agent in self._by_agent:
             return
         by_token, _ = yield from _read_in_steps(self.text)

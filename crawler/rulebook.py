@@ -71,7 +71,7 @@ class Rulebook:
         self._origins: dict[str, set[str]] = {}  # host -> its origins, http and https
         self._asking: dict[str, asyncio.Lock] = {}
         self._news: set[str] = set()  # hosts to be saved with the next commit
-        # What was used last is at the end: rules that are ready, and hosts with the size of their files.
+        # Rules that are ready, and hosts with the size of their files; what was used last is last.
         self._ready: OrderedDict[int, RobotsRules] = OrderedDict()
         self._ready_bytes = 0
         self._texts: OrderedDict[str, int] = OrderedDict()

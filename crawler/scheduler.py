@@ -278,6 +278,7 @@ class Scheduler:
             lane = self._lane(visit.host)
             lane.held.discard(visit.id)
             self._rota.advance(lane)
+            self._rota.charge(lane, len(visit.requests), now)
             if visit.id in self._outstanding:
                 self._outstanding.remove(visit.id)
                 counts = visit.state in ("done", "failed") and visit.id not in committed.again

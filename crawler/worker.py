@@ -7,6 +7,7 @@ from collections.abc import Mapping
 
 from pydantic import BaseModel
 
+from crawler.backlog import Backlog
 from crawler.callbacks import Methods, is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
@@ -42,6 +43,7 @@ class Worker:
         courtesy: Courtesy,
         parser: Parser,
         models: Mapping[str, type[BaseModel]],
+        backlog: Backlog,
     ) -> None:
         self._spider = spider.name
         self._methods = Methods(spider)
@@ -49,6 +51,7 @@ class Worker:
         self._house = courtesy
         self._parser = parser
         self._models = models
+        self._backlog = backlog
         self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
         self._handled = handled_statuses(spider)
 
@@ -109,7 +112,10 @@ class Worker:
         # The host's slot is free again: parsing takes our time, not the host's.
         if outcome is not None:
             KEPT.set(place)  # until the worker's next page
+            if isinstance(outcome, Response):
+                await self._backlog.room(len(outcome.body))
             await self._parser.parse(outcome, row, visit)
+            self._backlog.brought(visit)
         visit.timings = _timings(request)
         if self._debugging:
             log.debug(

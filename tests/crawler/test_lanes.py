@@ -75,6 +75,35 @@ def test_a_lane_whose_robots_txt_was_just_made_ready_is_the_first_of_its_site() 
     assert taken(rota, 1.0) == ["h2.evil.example", "h0.evil.example", "h1.evil.example"]
 
 
+def test_a_site_whose_page_brought_many_links_rests_while_others_have_work() -> None:
+    rota = Rota()
+    a, b = rota.join(HostGate("a.example", 8)), rota.join(HostGate("b.example", 8))
+    rota.arm(a, 1.0)
+    rota.charge(a, 101_000, 1.0)
+    rota.arm(b, 1.0)
+    assert taken(rota, 1.0) == ["b.example"]
+    assert rota.opens_at() == 11.0
+    assert taken(rota, 11.0) == ["a.example"]
+    rota.charge(a, 1000, 11.0)  # so many are nothing
+    rota.arm(a, 11.0)
+    assert taken(rota, 11.0) == ["a.example"]
+    rota.charge(a, 100_000_000, 11.0)
+    rota.arm(a, 11.0)
+    assert taken(rota, 70.0) == []
+    assert taken(rota, 71.0) == ["a.example"]
+
+
+def test_a_site_that_rests_goes_on_when_it_is_alone() -> None:
+    rota = Rota()
+    a, b = rota.join(HostGate("a.example", 8)), rota.join(HostGate("b.example", 8))
+    rota.charge(a, 101_000, 1.0)
+    rota.arm(a, 1.0)
+    assert taken(rota, 1.0) == []
+    rota.leave(b)
+    assert rota.opens_at() < 1.0
+    assert taken(rota, 1.0) == ["a.example"]
+
+
 def test_sites_take_turns_however_many_hosts_they_have() -> None:
     rota = Rota()
     for host in ("h0.a.example", "h1.a.example", "h2.a.example", "b.example"):

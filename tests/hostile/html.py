@@ -132,6 +132,14 @@ CASES = (
         check=_refused,
     ),
     Case(
+        "html: 76 MB of links, by a long base",
+        answer(f"<base href='/{'x' * 1990}/'>{_numbered('<a href=#>', 38_000)}"),
+        "failed too_many_results",
+        settings={"max_depth": 0},  # nobody fetches them
+        check=_refused,
+        heavy=True,
+    ),
+    Case(
         "html: 100,000 links to one page",
         site({"/": "<a href=/x>x</a>" * 100_000, "/x": ""}),
         "done",

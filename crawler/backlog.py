@@ -1,0 +1,132 @@
+"""What pages have brought and is not in the file yet: how much of it there may be.
+
+A page of 200 KB on the wire can bring 100,000 links. They take 40 MB until they are committed,
+which takes seconds, and nothing but this bounds how many such pages there are at once.
+"""
+
+import asyncio
+import time
+from collections.abc import Iterable
+
+from storage.records import NewRequest, Visit
+
+# Bytes, about, that pages may have brought: no callback begins beyond it.
+_MOST = 12 << 20
+# Bodies of fewer bytes than this have no room for much, and need not wait for it.
+_SMALL = 1 << 16
+# A page that brings more than this goes on only when no other such page does.
+_MUCH = 1 << 20
+# So many callbacks that run for more than a turn of the event loop are under way at once: each
+# has a tree, which may take 128 MiB. What runs for longer than this (seconds) is the spider's affair.
+_SLOW_AT_ONCE, _SLOW_FOR = 2, 2.0
+_OF_A_REQUEST = 400  # bytes, beside its url
+
+
+class Backlog:
+    """Counts what visits hold from the end of their callback to their commit."""
+
+    def __init__(self) -> None:
+        self._weights: dict[int, int] = {}
+        self._sum = 0
+        self._room = asyncio.Event()
+        self._room.set()
+        self._alone = asyncio.Lock()
+        self._slow: dict[Bringing, float] = {}  # and until when others wait for it
+        self._less = asyncio.Event()
+
+    async def start(self) -> None:
+        """Wait until few slow callbacks are under way: they would all have their pages in memory.
+
+        Only those count that never wait for anything, so that nobody loses time by this.
+        """
+        while len(self._slow) >= _SLOW_AT_ONCE:
+            patience = min(self._slow.values()) - time.monotonic()
+            if patience <= 0:
+                return
+            self._less.clear()
+            try:
+                async with asyncio.timeout(patience):
+                    await self._less.wait()
+            except TimeoutError:
+                return
+
+    async def room(self, size: int | None = None) -> None:
+        """Wait until there is room for what a page brings; for little, there always is."""
+        if size is None or size > _SMALL:
+            await self._room.wait()
+
+    def brought(self, visit: Visit) -> None:
+        """Count what a visit holds, until it is `stored`."""
+        if visit.requests or visit.items:
+            self._weights[visit.id] = weight = _weight(visit)
+            self._sum += weight
+            self._look()
+
+    def stored(self, visits: Iterable[Visit]) -> None:
+        """Note that visits are in the file."""
+        for visit in visits:
+            self._sum -= self._weights.pop(visit.id, 0)
+        self._look()
+
+    def _look(self) -> None:
+        if self._sum > _MOST:
+            self._room.clear()
+        else:
+            self._room.set()
+
+    def page(self) -> "Bringing":
+        """Return what a page has brought so far: nothing."""
+        return Bringing(self)
+
+    async def _enter(self) -> None:
+        await self._alone.acquire()
+        try:
+            await self.room()
+        except BaseException:
+            self._alone.release()
+            raise
+
+    def _leave(self) -> None:
+        self._alone.release()
+
+
+class Bringing:
+    """What a page whose callback is running has brought."""
+
+    __slots__ = ("_alone", "_backlog", "weight")
+
+    def __init__(self, backlog: Backlog) -> None:
+        self.weight = 0
+        self._backlog = backlog
+        self._alone = False
+
+    def found(self, record: NewRequest) -> None:
+        """Count a request."""
+        self.weight += _OF_A_REQUEST + len(record.url)
+
+    def slow(self) -> None:
+        """Note that it takes longer than a turn of the event loop."""
+        self._backlog._slow.setdefault(self, time.monotonic() + _SLOW_FOR)
+
+    async def turn(self) -> None:
+        """Let others go on; and wait, with much in hand, until nobody else has as much."""
+        self.slow()
+        if self.weight > _MUCH and not self._alone:
+            await self._backlog._enter()
+            self._alone = True
+        else:
+            await asyncio.sleep(0)
+
+    def over(self) -> None:
+        """Note that the callback is through."""
+        if self._backlog._slow.pop(self, None) is not None:
+            self._backlog._less.set()
+        if self._alone:
+            self._alone = False
+            self._backlog._leave()
+
+
+def _weight(visit: Visit) -> int:
+    links = sum(_OF_A_REQUEST + len(request.url) for request in visit.requests)
+    values = (value for item in visit.items for value in item.values)
+    return links + sum(len(value) for value in values if isinstance(value, str | bytes))

@@ -1,0 +1,120 @@
+"""What pages bring before it is in the file: little of it at once, however much each has."""
+
+import asyncio
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from crawler import Crawl, Request, Response, Spider
+from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
+from storage.sqlite import SqliteStore
+from tests.site import serve
+
+PAGES = 12
+SETTINGS = {"robots": False, "concurrency": PAGES, "concurrency_per_host": PAGES, "max_depth": 0}
+LARGE = "<p>much</p>" * 10_000  # a page that may bring much
+
+
+class Pages(Spider):
+    """Asks for all the pages there are."""
+
+    name = "pages"
+    url = ""
+
+    async def start(self) -> Any:
+        for number in range(PAGES):
+            yield Request(f"{self.url}{number}")
+
+
+class Halting(SqliteStore):
+    """Comes to a halt before it writes a page with many links, until it is let go."""
+
+    go: asyncio.Event
+
+    async def commit(
+        self,
+        run: Run,
+        visits: Sequence[Visit],
+        hosts: Iterable[HostRecord] = (),
+        cookies: Sequence[CookieRecord] = (),
+    ) -> Committed:
+        if any(len(visit.requests) > 1000 for visit in visits):
+            await self.go.wait()
+        return await super().commit(run, visits, hosts, cookies)
+
+
+async def test_while_the_disk_is_busy_few_pages_bring_more(db: Path) -> None:
+    brought: list[str] = []
+
+    class Bringing(Pages):
+        def parse(self, response: Response) -> Any:
+            for number in range(6000):
+                yield Request(f"{response.url}/{'x' * 1000}{number}")
+            brought.append(response.url)
+
+    Halting.go = asyncio.Event()
+    async with serve({f"/{n}": LARGE + str(n) for n in range(PAGES)}) as site, asyncio.timeout(60):
+        crawl = Crawl(
+            Bringing, db=db, arguments={"url": site.url}, overrides=SETTINGS, store=Halting
+        )
+        running = asyncio.create_task(crawl.run())
+        while not brought or sum(site.hits.values()) < PAGES:
+            await asyncio.sleep(0.01)
+        for _ in range(200):  # time enough for all of them
+            await asyncio.sleep(0.01)
+        assert len(brought) <= 3
+        Halting.go.set()
+        assert (await running).done == PAGES
+    assert len(brought) == PAGES
+
+
+async def test_few_callbacks_that_take_long_are_under_way_at_once(db: Path) -> None:
+    under_way = most = 0
+
+    class Slow(Pages):
+        def parse(self, response: Response) -> Any:
+            nonlocal under_way, most
+            under_way += 1
+            most = max(most, under_way)
+            for _ in range(4):
+                time.sleep(0.02)
+                yield {"url": response.url}
+            under_way -= 1
+
+    async with serve({f"/{n}": f"<p>{n}" for n in range(PAGES)}) as site, asyncio.timeout(60):
+        crawl = Crawl(Slow, db=db, arguments={"url": site.url}, overrides=SETTINGS)
+        assert (await crawl.run()).done == PAGES
+    assert most <= 3
+
+
+async def test_callbacks_that_wait_for_something_wait_for_no_other(db: Path) -> None:
+    all_here = asyncio.Barrier(PAGES)
+
+    class Waiting(Pages):
+        async def parse(self, response: Response) -> Any:
+            time.sleep(0.02)
+            yield {"url": response.url}
+            await all_here.wait()
+
+    async with serve({f"/{n}": f"<p>{n}" for n in range(PAGES)}) as site, asyncio.timeout(60):
+        crawl = Crawl(Waiting, db=db, arguments={"url": site.url}, overrides=SETTINGS)
+        assert (await crawl.run()).done == PAGES
+
+
+async def test_a_callback_that_never_ends_holds_up_the_others_for_a_moment_only(db: Path) -> None:
+    others = 0
+
+    class Endless(Pages):
+        def parse(self, response: Response) -> Any:
+            nonlocal others
+            if int(response.url.rpartition("/")[2]) >= 4:
+                others += 1
+                return
+            while others < PAGES - 4:
+                time.sleep(0.001)
+                yield None
+
+    async with serve({f"/{n}": f"<p>{n}" for n in range(PAGES)}) as site, asyncio.timeout(60):
+        crawl = Crawl(Endless, db=db, arguments={"url": site.url}, overrides=SETTINGS)
+        assert (await crawl.run()).done == PAGES
