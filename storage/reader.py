@@ -7,7 +7,7 @@ from pathlib import Path
 
 from storage.errors import RunMismatch, StoreError
 from storage.health import damaged
-from storage.schema import refuse_newer
+from storage.schema import check_own, refuse_newer
 
 
 class _Reader(sqlite3.Connection):
@@ -92,6 +92,7 @@ def _confine(connection: sqlite3.Connection, path: Path) -> None:
             f"{path} is an SQLite file, but not a crawl's: name the crawl's file with --db"
         )
     refuse_newer(connection, str(path))
+    check_own(connection, path, kinds=("view",))
 
 
 def _take_log_away(path: Path) -> None:

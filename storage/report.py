@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from storage.errors import RunMismatch
 from storage.records import ErrorReport, HostReport, Phase, Report, TableReport
 from storage.runs import count, requests_of
-from storage.tables import coverage, item_tables
+from storage.tables import coverage, item_tables, quote
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
 _SAMPLE = 4_000
@@ -116,7 +116,7 @@ def _tables(connection: sqlite3.Connection, run: int) -> Iterator[TableReport]:
     for name in item_tables(connection):
         fields = coverage(connection, name, run)
         (rows,) = connection.execute(
-            f'SELECT count(*) FROM "{name}" WHERE _run = ?', (run,)
+            f"SELECT count(*) FROM {quote(name)} WHERE _run = ?", (run,)
         ).fetchone()
         if rows:
             yield TableReport(name, rows, {field: filled for field, (filled, _) in fields.items()})

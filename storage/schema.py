@@ -1,6 +1,8 @@
 """The tables of a crawl file that are the framework's own, and how the file is recognised."""
 
+import re
 import sqlite3
+from collections.abc import Sequence
 
 from storage.errors import RunMismatch
 from storage.tables import REGISTRY_SQL
@@ -107,6 +109,11 @@ CREATE TABLE crawl_cookie (
 ) WITHOUT ROWID;
 """
 
+# The tables that are the crawl's own.
+_OWN = frozenset(
+    re.findall(r"CREATE TABLE (?:IF NOT EXISTS )?(\w+)", f"{_TABLES}{_SCHEMA_2}{REGISTRY_SQL}")
+)
+
 # By the version of the file: the statements that make the next version of it.
 _UPGRADES = {
     1: "ALTER TABLE crawl_request ADD COLUMN canonical_url TEXT; "
@@ -130,6 +137,20 @@ def configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA journal_size_limit = 67108864")
 
 
+def check_own(connection: sqlite3.Connection, path: object, *, kinds: Sequence[str]) -> None:
+    """Raise `RunMismatch` when a crawl's own table is a view, or has triggers.
+
+    No crawler makes such, and whoever uses the table runs what is in it, which need never end.
+    `kinds` are those of "view" and "trigger" that matter.
+    """
+    for kind, name, table in connection.execute("SELECT type, name, tbl_name FROM sqlite_schema"):
+        if kind in kinds and table.lower() in _OWN:
+            raise RunMismatch(
+                f"{path} has a {kind} {name[:100]!r} where a crawl has its own table: drop it, or "
+                "choose another --db"
+            )
+
+
 def prepare(connection: sqlite3.Connection, path: str) -> None:
     """Recognise the file, or lay out a new one; a file that is not ours is left untouched.
 
@@ -145,6 +166,7 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     if application != APPLICATION_ID:
         raise RunMismatch(f"{path} is an SQLite database of another program: choose another --db")
     refuse_newer(connection, path)
+    check_own(connection, path, kinds=("view", "trigger"))
     configure(connection)
     if version < SCHEMA_VERSION:
         _upgrade(connection, version)

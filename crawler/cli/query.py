@@ -5,6 +5,7 @@ import json
 import math
 import sqlite3
 import sys
+import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -23,6 +24,9 @@ _ROWS_SHOWN = 200  # in a table; the other formats have all
 _ROWS_COUNTED = 1_000_000  # of those that are not shown: who wants to know more says count(*)
 # Steps of SQLite's virtual machine between two looks for Ctrl-C: some ten milliseconds.
 _STEPS = 100_000
+# Seconds for the rows of all views to be counted, and bytes that a value in them may have: one that
+# somebody else has made may have no end.
+_COUNTING, _LONGEST_COUNTED = 5.0, 64 << 20
 _READING = frozenset(
     {
         sqlite3.SQLITE_SELECT,
@@ -36,6 +40,8 @@ _READING = frozenset(
 _USERS_FAULTS = frozenset(
     {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_RANGE, sqlite3.SQLITE_MISMATCH}
 )
+# Too long, too much, or a view of what is not there: its rows cannot be counted.
+_UNCOUNTABLE = frozenset({sqlite3.SQLITE_INTERRUPT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_ERROR})
 _REFUSED = frozenset({sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY})
 
 
@@ -67,7 +73,7 @@ def query(name: str, sql: str | None, db: Path | None, form: str) -> None:
         file.connection.set_progress_handler(lambda: 0, _STEPS)
         if sql is None:
             headers: Sequence[str] = ["table", "rows"]
-            rows: Iterator[Sequence[Any]] = iter(_tables(file.connection))
+            rows: Iterator[Sequence[Any]] = _tables(file.connection)
             _write(form, headers, rows)
             return
         file.connection.set_authorizer(_authorize)
@@ -100,25 +106,51 @@ def _explain(error: Exception, name: str) -> None:
         raise UsageError(f"SQL: {error}{hint}") from error
 
 
-def _tables(connection: sqlite3.Connection) -> list[tuple[str, int]]:
-    """Return every table and view with its rows: items, their latest views, the crawl's own."""
-    existing = [
-        name
-        for (name,) in connection.execute(
-            "SELECT name FROM sqlite_schema WHERE type IN ('table', 'view') "
+def _tables(connection: sqlite3.Connection) -> Iterator[tuple[str, int | None]]:
+    """Yield every table and view with its rows: items, their latest views, the crawl's own.
+
+    The rows are None for a view whose rows cannot be counted.
+    """
+    existing = dict(
+        connection.execute(
+            "SELECT name, type FROM sqlite_schema WHERE type IN ('table', 'view') "
             "AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\' ORDER BY name"
-        )
-    ]
+        ).fetchall()
+    )
     items = item_tables(connection)
     ranks = dict.fromkeys(items, 0) | {f"latest_{name}": 1 for name in items}
 
     def rank(name: str) -> int:
         return ranks.get(name, 2 if name.startswith("crawl_") else 3)
 
-    return [
-        (name, connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()[0])
-        for name in sorted(existing, key=rank)
-    ]
+    until = time.monotonic() + _COUNTING
+    for name in sorted(existing, key=rank):
+        if existing[name] == "view":
+            yield name, _rows_of_view(connection, name, until)
+        else:
+            yield name, _rows(connection, name)
+
+
+def _rows(connection: sqlite3.Connection, name: str) -> int:
+    (rows,) = connection.execute(f"SELECT count(*) FROM {quote(name)}").fetchone()
+    return int(rows)
+
+
+def _rows_of_view(connection: sqlite3.Connection, name: str, until: float) -> int | None:
+    """Return its rows; None when that takes too long, or too much, or when it is of no table."""
+    connection.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
+    longest = connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, _LONGEST_COUNTED)
+    try:
+        return _rows(connection, name)
+    except (sqlite3.OperationalError, sqlite3.DataError) as error:
+        if error.sqlite_errorcode & 0xFF not in _UNCOUNTABLE or (
+            error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT and time.monotonic() <= until
+        ):
+            raise  # a Ctrl-C, too
+        return None
+    finally:
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, longest)
+        connection.set_progress_handler(lambda: 0, _STEPS)
 
 
 # ── formats ─────────────────────────────────────────────────────────────────────────────────

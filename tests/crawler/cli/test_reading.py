@@ -4,7 +4,9 @@ import asyncio
 import csv
 import json
 import shutil
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pyarrow.parquet
@@ -159,6 +161,59 @@ async def test_what_a_page_said_does_not_steer_the_terminal(crawled: Project) ->
     table = await crawled.crawler("query", "pair", "SELECT title FROM book LIMIT 1")
     assert "\\x1b[31mbook 0" in table.out
     assert "\x1b" not in table.out
+
+
+_ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n"
+
+
+@pytest.mark.parametrize(
+    "view",
+    [
+        _ENDLESS,
+        "WITH RECURSIVE n(i) AS (SELECT zeroblob(100000000) UNION ALL SELECT i FROM n) "
+        "SELECT group_concat(i) FROM n",
+        "SELECT 1 FROM what_is_not_there",
+    ],
+)
+async def test_a_view_of_somebody_elses_that_cannot_be_counted_is_listed_without_its_rows(
+    crawled: Project, view: str
+) -> None:
+    with closing(sqlite3.connect(crawled.path / "data" / "shop.db")) as file:
+        file.execute(f"CREATE VIEW evil AS {view}")
+    async with asyncio.timeout(40):
+        listed = await crawled.crawler("query", "shop", "--format", "json")
+    rows = {row["table"]: row["rows"] for row in json.loads(listed.out)}
+    assert rows["evil"] is None
+    assert rows["crawl_run"] == 1
+
+
+@pytest.mark.parametrize("table", ["crawl_run", "crawl_request", "crawl_table"])
+@pytest.mark.parametrize("command", ["query", "status", "export"])
+async def test_a_file_whose_own_tables_are_views_is_not_read(
+    crawled: Project, command: str, table: str
+) -> None:
+    with closing(sqlite3.connect(crawled.path / "data" / "shop.db")) as file:
+        file.execute("PRAGMA legacy_alter_table = ON")
+        file.execute(f"ALTER TABLE {table} RENAME TO moved")
+        file.execute(f"CREATE VIEW {table} AS SELECT moved.* FROM moved, ({_ENDLESS})")
+    out = ("-o", "x.jsonl") if command == "export" else ()
+    async with asyncio.timeout(40):
+        done = await crawled.crawler(command, "shop", *out)
+    assert done.status == 2
+    assert f"has a view '{table}' where a crawl has its own table" in done.err
+
+
+async def test_a_file_with_triggers_on_its_own_tables_is_not_gone_on_with(crawled: Project) -> None:
+    with closing(sqlite3.connect(crawled.path / "data" / "shop.db")) as file:
+        file.execute(
+            "CREATE TRIGGER evil BEFORE INSERT ON crawl_run BEGIN "
+            "DELETE FROM page WHERE _id IN (WITH RECURSIVE n(i) AS "
+            "(SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT i FROM n); END"
+        )
+    async with asyncio.timeout(40):
+        done = await crawled.crawler("run", "shop")
+    assert done.status == 2
+    assert "has a trigger 'evil'" in done.err
 
 
 @pytest.mark.parametrize(
