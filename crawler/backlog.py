@@ -17,7 +17,7 @@ _SMALL = 1 << 16
 # A page that brings more than this goes on only when no other such page does.
 _MUCH = 1 << 20
 # So many callbacks that run for more than a turn of the event loop are under way at once: each
-# has a tree, which may take 128 MiB. What runs for longer than this (seconds) is the spider's affair.
+# has a tree, which may take 128 MiB. What runs for longer (seconds) is the spider's affair.
 _SLOW_AT_ONCE, _SLOW_FOR = 2, 2.0
 _OF_A_REQUEST = 400  # bytes, beside its url
 

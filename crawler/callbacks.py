@@ -23,8 +23,10 @@ _SINGLE = (Request, BaseModel, dict)
 _TURN = 0.01
 # What a callback gets to clean up after it was cancelled (seconds), before it is left behind.
 _LAST_WORDS = 1.0
-# More characters of an error are no help in a line of the log; `trace_of` has them all.
+# More characters of an error are no help in a line of the log; `trace_of` has more of them, but not
+# all, for they may be a page's: `float(title)` repeats the title.
 _LONGEST_NAME = 500
+_LONGEST_TRACE = 32_000
 
 
 class Taker(Protocol):
@@ -96,8 +98,12 @@ def is_of_user_code(error: BaseException) -> bool:
 
 
 def trace_of(error: BaseException) -> str:
-    """Return the traceback as text that any file can hold."""
+    """Return the traceback as text that any file can hold; of a long one, both its ends."""
     text = "".join(traceback.format_exception(error))
+    if len(text) > _LONGEST_TRACE:
+        half = _LONGEST_TRACE // 2
+        left_out = len(text) - 2 * half
+        text = f"{text[:half]}\n… {left_out:,} characters are left out …\n{text[-half:]}"
     return text.encode(errors="backslashreplace").decode()  # its message may hold anything
 
 

@@ -184,3 +184,22 @@ async def test_a_keyboard_interrupt_of_the_spiders_own_ends_the_run_which_can_be
         second = await project.crawler("run", "shop", "--json")
     assert (second.status, second.json["resumed"]) == (0, True)
     assert (second.json["done"], second.json["items"]) == (5, 5)
+
+
+async def test_an_error_that_repeats_the_page_is_not_as_long_in_the_file(
+    crawl: Any, rows: Rows
+) -> None:
+    class Numbers(Spider):
+        name = "numbers"
+
+        def parse(self, response: Response) -> Any:
+            yield {"number": float(response.text)}
+
+    async with serve({"/": "<title>" + "x" * 900_000}) as site:
+        Numbers.start_urls = [site.url]
+        await crawl(Numbers)
+    (error,) = rows("SELECT error FROM crawl_request")
+    assert error.startswith("Traceback")
+    assert "could not convert" in error
+    assert "characters are left out" in error
+    assert len(error) < 40_000
