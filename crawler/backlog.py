@@ -14,6 +14,8 @@ from storage.records import NewRequest, Visit
 _MOST = 12 << 20
 # Bodies of fewer bytes than this have no room for much, and need not wait for it.
 _SMALL = 1 << 16
+# So few requests of such a page are little.
+_FEW = 32
 # A page that brings more than this goes on only when no other such page does.
 _MUCH = 1 << 20
 # So many callbacks that run for more than a turn of the event loop are under way at once: each
@@ -56,8 +58,8 @@ class Backlog:
             await self._room.wait()
 
     def brought(self, visit: Visit) -> None:
-        """Count what a visit holds, until it is `stored`."""
-        if visit.requests or visit.items:
+        """Count what a visit holds, until it is `stored`, unless it is little in any case."""
+        if len(visit.requests) > _FEW or (visit.size or 0) > _SMALL:
             self._weights[visit.id] = weight = _weight(visit)
             self._sum += weight
             self._look()
