@@ -117,23 +117,25 @@ class Place:
     `waited` are the seconds that the body has waited.
     """
 
-    __slots__ = ("_held", "_over", "_places", "_rank", "waited")
+    __slots__ = ("_held", "_over", "_places", "_rank", "_waits", "waited")
 
     def __init__(self) -> None:
         self.waited = 0.0
         self._rank = 0  # of the body
+        self._waits = False
         self._held = 0  # the rank of the place; 0 for none
         self._over = False
         self._places: Places | None = None
 
     async def take(self, places: Places, rank: int, host: str) -> None:
-        """Wait for a place of a rank, unless the visit has one, or waits for one already.
+        """Wait for a place of a rank, unless the visit has one, or another body of it waits.
 
         A lower one is kept meanwhile: who has one of the highest waits for no other, so it ends.
         """
-        if rank <= self._rank:
+        if rank <= self._rank or self._waits:
             return
         before, self._rank = self._rank, rank
+        self._waits = True
         self._places = places
         began = time.monotonic()
         try:
@@ -142,6 +144,7 @@ class Place:
             self._rank = before
             raise
         finally:
+            self._waits = False
             self.waited += time.monotonic() - began
         places.coming.add(self)
         if has_one:

@@ -173,3 +173,18 @@ async def test_a_page_that_becomes_large_while_its_visit_waits_for_a_host_urges_
         await page.take(places, MEDIUM, "b")
         await waiting
     other.give_back()
+
+
+async def test_of_one_visit_only_one_body_waits() -> None:
+    """Else one that waits for a lower place would have the higher, which others may wait for."""
+    places, visit = Places(), Place()
+    medium, large = await full(places, MEDIUM), await full(places, LARGE)
+    first = await soon(visit.take(places, MEDIUM, "a"))
+    await asyncio.wait_for(visit.take(places, LARGE, "a"), 1.0)
+    assert not first.done()
+    medium[0].give_back()
+    await first
+    later = await soon(visit.take(places, LARGE, "a"))
+    assert not later.done()
+    large[0].give_back()
+    await later
