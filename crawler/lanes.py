@@ -120,7 +120,8 @@ class Rota:
                 lane.latest = _READY
             if when == lane.armed_at:  # else it was armed again since, for another time
                 self._enlist(lane)
-        self._rested(now)
+        if self._resting:
+            self._rested(now)
         for sites in self._within_share():
             if sites:
                 _, site = sites.popitem(last=False)
@@ -153,10 +154,12 @@ class Rota:
                 self._place(site)
 
     def _taken_from(self, site: Site) -> Lane:
-        ready = next(lanes for lanes in site.ready if lanes)
-        _, lane = ready.popitem(last=False)
+        for lanes in site.ready:
+            if lanes:
+                break
+        _, lane = lanes.popitem(last=False)
         lane.armed_at = NEVER
-        if any(site.ready):
+        if lanes or any(site.ready):
             self._place(site)
         return lane
 
@@ -181,7 +184,7 @@ class Rota:
 
     def _account(self, lane: Lane) -> None:
         """Have the site know how many of the lane's requests are on their way, robots.txt too."""
-        site, handed = lane.site, lane.handed + lane.asking
+        site, handed = lane.site, len(lane.held) - len(lane.buffer) + lane.asking
         if handed == lane.counted:
             return
         site.handed += handed - lane.counted
