@@ -44,7 +44,7 @@ class Door:
     async def _pass(self, request: Request) -> Response:
         contact = request.contact
         if isinstance(contact, Contact) and not contact.over:
-            return await self._fetch(request, contact)
+            return await self._fetch(request, contact, partial(self._refuse_known, request))
         # A middleware's own request, or a spider's (which may be that of a page it has, again).
         # What the visit holds meanwhile might be the very slot that this one waits for.
         if (outer := VISITING.get()) is not None:
@@ -52,7 +52,12 @@ class Door:
         with Contact(self._courtesy) as contact:
             return await self._fetch(request, contact)
 
-    async def _fetch(self, request: Request, contact: Contact) -> Response:
+    async def _fetch(
+        self,
+        request: Request,
+        contact: Contact,
+        refuse: Callable[[str], Awaitable[None]] | None = None,
+    ) -> Response:
         if request.url != contact.url:  # a middleware has changed it, or nobody knows it yet
             try:
                 request.url, host, _ = identify(request.url)
@@ -60,7 +65,6 @@ class Door:
                 raise FetchError("invalid_url", str(error)) from error
             if not host:
                 raise DropRequest("scheme")
-        refuse = partial(self._refuse_known, request)
         return await self._passage.fetch(request, contact, refuse)
 
     async def _refuse_known(self, request: Request, target: str) -> None:

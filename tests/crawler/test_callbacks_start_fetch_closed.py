@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 import pytest
 
 from crawler import Crawl, FetchError, Request, Spider, UsageError
+from tests.crawler.links_site import until
 from tests.crawler.words_page import PAGE, Word
 from tests.site import serve
 
@@ -275,6 +276,31 @@ async def test_the_request_of_a_page_may_be_fetched_again_by_its_callback(how, c
         assert site.max_in_flight <= 2
     assert (result.finish, result.done) == ("finished", 9)
     assert texts == ["page"] * 9
+
+
+async def test_a_redirected_request_may_be_fetched_again_though_its_page_was_found_meanwhile(
+    crawl, rows
+):
+    texts = []
+
+    class Again(Spider):
+        name = "again"
+
+        async def parse(self, response):
+            if response.redirects:
+                await until(lambda: rows("SELECT 1 FROM crawl_request WHERE url LIKE '%/page'"))
+                texts.append((await self.fetch(response.request)).text)
+            return response.follow_all("a")
+
+    async def links(_):
+        await until(lambda: site.hits["/page"])  # else the redirect would lead to what is known
+        return "<a href=/page>x</a>"
+
+    redirect = (302, {"Location": "/page"}, "")
+    async with serve({"/old": redirect, "/links": links, "/page": "text"}) as site:
+        Again.start_urls = [f"{site.url}old", f"{site.url}links"]
+        result = await crawl(Again)
+    assert (texts, result.finish, result.failed) == (["text"], "finished", 0)
 
 
 async def test_the_request_that_failed_may_be_fetched_again_by_its_errback(crawl):
