@@ -36,12 +36,17 @@ class Backlog:
         self._slow: dict[Bringing, float] = {}  # and until when others wait for it
         self._less = asyncio.Event()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a callback that begins now is to wait for those that are slow."""
+        return len(self._slow) >= _SLOW_AT_ONCE
+
     async def start(self) -> None:
         """Wait until few slow callbacks are under way: they would all have their pages in memory.
 
         Only those count that never wait for anything, so that nobody loses time by this.
         """
-        while len(self._slow) >= _SLOW_AT_ONCE:
+        while self.is_busy:
             patience = min(self._slow.values()) - time.monotonic()
             if patience <= 0:
                 return
@@ -52,10 +57,13 @@ class Backlog:
             except TimeoutError:
                 return
 
-    async def room(self, size: int | None = None) -> None:
-        """Wait until there is room for what a page brings; for little, there always is."""
-        if size is None or size > _SMALL:
-            await self._room.wait()
+    def has_room(self, size: int) -> bool:
+        """Whether the callback of a page with so many bytes may begin."""
+        return size <= _SMALL or self._room.is_set()
+
+    async def room(self) -> None:
+        """Wait until there is room for what a large page brings."""
+        await self._room.wait()
 
     def brought(self, visit: Visit) -> None:
         """Count what a visit holds, until it is `stored`, unless it is little in any case."""
@@ -66,9 +74,10 @@ class Backlog:
 
     def stored(self, visits: Iterable[Visit]) -> None:
         """Note that visits are in the file."""
-        for visit in visits:
-            self._sum -= self._weights.pop(visit.id, 0)
-        self._look()
+        if self._weights:
+            for visit in visits:
+                self._sum -= self._weights.pop(visit.id, 0)
+            self._look()
 
     def _look(self) -> None:
         if self._sum > _MOST:

@@ -97,7 +97,8 @@ class Rota:
 
     def arm(self, lane: Lane, when: float) -> None:
         """Have a look at the lane at `when`, or at the earlier time it is armed for."""
-        self._account(lane)
+        if lane.site.lanes > 1:  # else nobody asks before it is ready again
+            self._account(lane)
         if when < lane.armed_at:
             lane.armed_at = when
             # A lane that has a late retry to wait for is armed for it again after each page.

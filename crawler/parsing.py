@@ -139,7 +139,8 @@ class OwnParser:
     ) -> int | None:
         """Run the callback; return the body's number, when that was found on the way."""
         request, content = response.request, None
-        await self._backlog.start()
+        if self._backlog.is_busy:
+            await self._backlog.start()
         started = time.perf_counter()
         if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
             if not (iscoroutinefunction(callback) or isasyncgenfunction(callback)):

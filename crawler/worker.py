@@ -112,8 +112,8 @@ class Worker:
         # The host's slot is free again: parsing takes our time, not the host's.
         if outcome is not None:
             KEPT.set(place)  # until the worker's next page
-            if isinstance(outcome, Response):
-                await self._backlog.room(len(outcome.body))
+            if isinstance(outcome, Response) and not self._backlog.has_room(len(outcome.body)):
+                await self._backlog.room()
             await self._parser.parse(outcome, row, visit)
             self._backlog.brought(visit)
         visit.timings = _timings(request)
