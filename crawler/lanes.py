@@ -91,6 +91,7 @@ class Rota:
 
     def leave(self, lane: Lane) -> None:
         """Note that a host has no more work."""
+        self._account(lane)
         lane.site.lanes -= 1
         if not lane.site.lanes:
             del self._sites[site_of(lane.gate.host)]
