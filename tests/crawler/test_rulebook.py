@@ -333,15 +333,23 @@ async def test_of_any_number_of_large_files_few_are_in_memory(
     assert len(hosts.asked) == 50
 
 
-async def test_what_is_not_in_the_store_yet_is_not_put_away(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr("crawler.rulebook._TEXTS", 100_000)
+async def five_hosts(*, saved: bool) -> tuple[Hosts, Rulebook]:
+    """Five hosts whose robots.txt are learned, each before the next one, and perhaps saved."""
     hosts = Hosts()
     book = hosts.book()
     book.recall = hosts.recall
     for number in range(5):
         await book.learn(f"http://h{number}")
+        if saved:
+            book.take_news()
+    return hosts, book
+
+
+async def test_what_is_not_in_the_store_yet_is_not_put_away(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("crawler.rulebook._TEXTS", 100_000)
+    _, book = await five_hosts(saved=False)
     assert all(book.known(f"http://h{number}") for number in range(5))
 
 
@@ -349,12 +357,7 @@ async def test_a_file_that_is_put_away_and_lost_is_asked_for_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("crawler.rulebook._TEXTS", 100_000)
-    hosts = Hosts()
-    book = hosts.book()
-    book.recall = hosts.recall
-    for number in range(5):
-        await book.learn(f"http://h{number}")
-        book.take_news()
+    hosts, book = await five_hosts(saved=True)
     verdict = await book.learn("http://h0")
     assert not book.allows(verdict, "http://h0/7/h0")
     assert hosts.asked[-1] == "http://h0/robots.txt"
