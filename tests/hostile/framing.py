@@ -3,7 +3,6 @@
 What browsers take for a whole page may be `done`; a page that is cut never is.
 """
 
-import asyncio
 import gzip
 from collections.abc import Callable
 
@@ -47,13 +46,16 @@ def _mixed(*surplus: bytes, pause: float = 0.02) -> Play:
     """Answer each request with its own path and a link, and then with what nobody asked for."""
 
     async def play(connection: Connection) -> None:
+        asked = await connection.request()
         while True:
-            asked = await connection.request()
             links = "".join(f"<a href=/{n}>" for n in range(4)) if asked.target == "/" else ""
             await connection.send(response(f"<title>{asked.target}</title>{links}") + surplus[0])
+            following = None
             for more in surplus[1:]:
-                await asyncio.sleep(pause)
-                await connection.send(more)
+                following = following or await connection.request_within(pause)
+                if following is None:  # once it is asked, nobody could tell the two apart
+                    await connection.send(more)
+            asked = following or await connection.request()
 
     return play
 

@@ -1,9 +1,11 @@
 """A server that reads a request as it came, and then does what it likes, or what a test does."""
 
 import asyncio
+import select
 import socket
 import struct
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from ssl import SSLContext
 from typing import Literal, NamedTuple, Self
 
@@ -48,6 +50,19 @@ class Connection:
         asked = Asked(method, target, headers, await self.reader.readexactly(length))
         self.server.asked.append(asked)
         return asked
+
+    async def request_within(self, seconds: float) -> Asked | None:
+        """Read the next request; None when the client has not sent any of it by then."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                return await self.request()
+        # What came in the very turn of the loop in which the time was over.
+        waiting = select.poll()
+        waiting.register(self.writer.get_extra_info("socket"), select.POLLIN)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(None if waiting.poll(0) else 0):
+                return await self.request()
+        return None
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are, but for the names of the servers in them (see `Hostile`)."""
