@@ -78,7 +78,7 @@ def pages_of(urls: Sequence[str]) -> Iterable[str]:
 
     Most links of a page are there several times, or differ only in their fragment.
     """
-    pages = dict.fromkeys([url.partition("#")[0] for url in urls])
+    pages = dict.fromkeys([url.partition("#")[0] if "#" in url else url for url in urls])
     if _SPACE.search("".join(pages)) is None:  # so it is nearly always
         return pages
     return dict.fromkeys([url.strip(_AROUND).partition("#")[0] for url in dict.fromkeys(urls)])

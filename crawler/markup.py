@@ -16,7 +16,6 @@ manuals, one in 150.
 """
 
 import asyncio
-import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -47,6 +46,9 @@ _MULTIPLIED = 1_000_000
 # made anew in each of the others.
 _TINY = 3 * int((4 * _MULTIPLIED) ** 0.5)
 _BLOCK = 32_768
+# The thread that parses is given a page of more bytes whatever it has to do, and no more than these
+# of smaller ones.
+_ENOUGH = 1 << 19
 
 _WS = rb"\t\n\f\r "
 _NAME = rb"[^%b/>][^%b/>=]*+" % (_WS, _WS)
@@ -64,12 +66,11 @@ _TAG_ENDS = tuple(
     re.compile(pattern)
     for pattern in (
         _REST,
-        rb'[^"]*+(?:\Z|"%b)' % _REST,
-        rb"[^']*+(?:\Z|'%b)" % _REST,
         rb"[^%b>]*+%b" % (_WS, _REST),
         rb"(?:[%b]*+=)?+[%b]*+%b%b" % (_WS, _WS, _VALUE, _REST),
     )
 )
+_QUOTES = (b'"', b"'")
 
 
 def parse(page: str | bytes) -> LexborHTMLParser:
@@ -85,18 +86,31 @@ def parse(page: str | bytes) -> LexborHTMLParser:
     return _parse(page)
 
 
-async def parse_aside(page: str | bytes, beside: Callable[[], T]) -> tuple[LexborHTMLParser, T]:
-    """Return the same, and what `beside` returns, both from another thread.
+async def try_aside(page: str | bytes) -> None:
+    """Raise `ParseBudgetError` when `parse` would; the event loop goes on meanwhile."""
+    page = _utf8(page)
+    if is_suspicious(page):
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
 
-    So the event loop goes on: lexbor needs no interpreter. When cancelled, the thread still parses
-    to the end.
+
+async def parse_aside(page: str | bytes, beside: Callable[[], T]) -> tuple[LexborHTMLParser, T]:
+    """Return the tree of what has been tried, and what `beside` returns, both from another thread.
+
+    So the event loop goes on: lexbor needs no interpreter. But where the thread has enough to do
+    already, to wait for it takes longer, and so it is done here, at once. When cancelled, the
+    thread still parses to the end.
     """
     page = _utf8(page)
-    loop = asyncio.get_running_loop()
-    # What needs the interpreter is done here: a thread would have to wait for it.
-    if is_suspicious(page):
-        await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
-    return await loop.run_in_executor(_threads(), _parse_and, beside, page)
+    size = len(page)
+    if size <= _ENOUGH < size + _Thread.given:
+        return _parse(page), beside()
+    _Thread.given += size
+    try:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(_Thread.executor(), _parse_and, beside, page)
+    finally:
+        _Thread.given -= size
 
 
 def _parse_and(beside: Callable[[], T], page: bytes) -> tuple[LexborHTMLParser, T]:
@@ -129,9 +143,19 @@ def _trial_thread() -> ThreadPoolExecutor:
     return ThreadPoolExecutor(1, thread_name_prefix="trial")  # there is one child to wait for
 
 
-@cache
-def _threads() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(min(4, os.cpu_count() or 1), thread_name_prefix="parse")
+class _Thread:
+    """The thread that parses, and the bytes it was given to parse, but has not yet returned.
+
+    There is one: two of them and the event loop are more than two cores, and the loop waits.
+    """
+
+    given = 0
+
+    @staticmethod
+    @cache
+    def executor() -> ThreadPoolExecutor:
+        """Return the thread, which is started with the first page."""
+        return ThreadPoolExecutor(1, thread_name_prefix="parse")
 
 
 def is_suspicious(page: bytes) -> bool:
@@ -160,7 +184,17 @@ def _has_long_tag(page: bytes) -> bool:
     """Whether some block of the page may lie within one tag, as with tens of thousands of
     attributes."""
     return not all(
-        state.match(page, start, start + _BLOCK)
-        for start in range(0, len(page) - _BLOCK + 1, _BLOCK)
-        for state in _TAG_ENDS
+        _ends_tag(page, start, start + _BLOCK) for start in range(0, len(page) - _BLOCK + 1, _BLOCK)
     )
+
+
+def _ends_tag(page: bytes, start: int, end: int) -> bool:
+    """Whether a tag that is open where a block begins ends within it, or has no attributes there,
+    whatever the tokenizer's state."""
+    if not all(state.match(page, start, end) for state in _TAG_ENDS):
+        return False
+    for quote in _QUOTES:  # in a value that may end with it
+        place = page.find(quote, start, end)
+        if place >= 0 and not _TAG_ENDS[0].match(page, place + 1, end):
+            return False
+    return True

@@ -4,7 +4,6 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
-from inspect import isasyncgenfunction, iscoroutinefunction
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -36,7 +35,7 @@ log = get_logger("crawler.parsing")
 # one take up to 20 times its size.
 _LARGE_PAGE = 1 << 19
 _LARGE_AT_ONCE = 1
-# Pages of more bytes are parsed on another thread: for fewer, to send them there takes as long.
+# Pages of more bytes may be parsed on another thread: for fewer, to send them there takes as long.
 _AHEAD = 262_144
 
 
@@ -139,17 +138,14 @@ class OwnParser:
     ) -> int | None:
         """Run the callback; return the body's number, when that was found on the way."""
         request, content = response.request, None
+        ahead = len(response.body) > _AHEAD and self._selects.get(request.callback, True)
+        if ahead:
+            await response.try_ahead()
         if self._backlog.is_busy:
             await self._backlog.start()
         started = time.perf_counter()
-        if len(response.body) > _AHEAD and self._selects.get(request.callback, True):
-            if not (iscoroutinefunction(callback) or isasyncgenfunction(callback)):
-                harvest.slow()
-            try:
-                content = await response.parse_ahead(partial(content_of, response.body))
-            except BaseException:
-                harvest.over()
-                raise
+        if ahead:
+            content = await response.parse_ahead(partial(content_of, response.body))
         await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)

@@ -14,7 +14,7 @@ from crawler.charset import charset_of, decode_text
 from crawler.errors import ParseBudgetError
 from crawler.hrefs import Links
 from crawler.links import Followed, href_of, hrefs, is_nofollow, pages_of
-from crawler.markup import parse, parse_aside
+from crawler.markup import parse, parse_aside, try_aside
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
 from crawler.url import join
@@ -184,20 +184,24 @@ class Response:
             return tree
         return parse(self._page) if self.is_markup else parse("")
 
-    async def parse_ahead(self, beside: Callable[[], T]) -> T | None:
-        """Parse on another thread what `tree` is then to return, or to raise, without a wait.
-
-        To be called once at most, and before `tree`. Returns what `beside` does, which is called
-        there, too; None when nothing could be parsed.
-        """
+    async def try_ahead(self) -> None:
+        """Find out on another thread whether `tree` would cost too much, for it to raise that."""
         if self.is_markup:
             try:
-                self._spare, result = await parse_aside(self._page, beside)
+                await try_aside(self._page)
             except ParseBudgetError as error:
                 self._refusal = error
-            else:
-                return result
-        return None
+
+    async def parse_ahead(self, beside: Callable[[], T]) -> T | None:
+        """Parse what `tree` is then to return, on another thread, if that is not busy.
+
+        To be called once at most, after `try_ahead` and before `tree`. Returns what `beside` does,
+        which is called there, too; None when nothing can be parsed.
+        """
+        if not self.is_markup or self._refusal is not None:
+            return None
+        self._spare, result = await parse_aside(self._page, beside)
+        return result
 
     @property
     def _page(self) -> str | bytes:

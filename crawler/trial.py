@@ -22,6 +22,8 @@ from crawler.trial_child import HEADER
 # How a child ends that took too much time, or whose parser broke.
 _ITS_OWN_DOING = frozenset({signal.SIGPROF, signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT})
 _TRIES = 2
+# What one page took is there for the next; else glibc asks the kernel for all of it again.
+_KEEPING = {"MALLOC_TRIM_THRESHOLD_": str(trial_child.MEMORY)}
 _PATIENCE = 60.0  # seconds more than it may take, for a machine that is busy
 
 
@@ -75,6 +77,7 @@ class _Child:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             start_new_session=True,
+            env={**os.environ, **_KEEPING},
         )
         self.pid = self._process.pid
 

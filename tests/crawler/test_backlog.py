@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from crawler import Crawl, Request, Response, Spider
 from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
@@ -69,7 +71,15 @@ async def test_while_the_disk_is_busy_few_pages_bring_more(db: Path) -> None:
     assert len(brought) == PAGES
 
 
-async def test_few_callbacks_that_take_long_are_under_way_at_once(db: Path) -> None:
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param("<p>{}", id="parsed at once"),
+        pytest.param("<p>{}" + "paragraph " * 30_000, id="parsed aside"),
+        pytest.param("<p>{}" * 80_000, id="tried and parsed aside"),
+    ],
+)
+async def test_few_callbacks_that_take_long_are_under_way_at_once(db: Path, page: str) -> None:
     under_way = most = 0
 
     class Slow(Pages):
@@ -82,7 +92,8 @@ async def test_few_callbacks_that_take_long_are_under_way_at_once(db: Path) -> N
                 yield {"url": response.url}
             under_way -= 1
 
-    async with serve({f"/{n}": f"<p>{n}" for n in range(PAGES)}) as site, asyncio.timeout(60):
+    pages = {f"/{n}": page.format(*[n] * page.count("{}")) for n in range(PAGES)}
+    async with serve(pages) as site, asyncio.timeout(60):
         crawl = Crawl(Slow, db=db, arguments={"url": site.url}, overrides=SETTINGS)
         assert (await crawl.run()).done == PAGES
     assert most <= 3

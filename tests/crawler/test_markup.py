@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import current_thread
+from threading import Event, Thread, current_thread
 
 import pytest
 from hypothesis import given, settings
@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler import Request, Response, Selector, Spider
 from crawler.errors import CrawlerError, ParseBudgetError
-from crawler.markup import BUDGET, is_suspicious, parse, parse_aside
+from crawler.markup import BUDGET, is_suspicious, parse, parse_aside, try_aside
 from crawler.trial import TRIAL
 from tests.site import serve
 
@@ -176,12 +176,35 @@ def test_what_is_not_looked_at_twice_is_parsed_in_no_time(
         assert is_suspicious(page) or TRIAL.survives(page, BUDGET.get())
 
 
-async def test_a_page_can_be_parsed_beside_the_event_loop() -> None:
+async def test_a_page_can_be_tried_and_parsed_beside_the_event_loop() -> None:
+    await try_aside("<p>one" * 10_000)
     tree, thread = await parse_aside("<p>one" * 10_000, current_thread)
     assert len(tree.css("p")) == 10_000
     assert thread is not current_thread()
     with pytest.raises(ParseBudgetError):
-        await parse_aside("<div>" * 100_000, current_thread)
+        await try_aside("<div>" * 100_000)
+
+
+async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_with_a_large_page() -> None:
+    may_end = Event()
+
+    def slowly() -> Thread:
+        may_end.wait()
+        return current_thread()
+
+    async with asyncio.TaskGroup() as tasks:
+        busy = tasks.create_task(parse_aside("x" * 400_000, slowly))
+        large = tasks.create_task(parse_aside("y" * 600_000, current_thread))
+        await asyncio.sleep(0)  # they are with the thread
+        tree, thread = await parse_aside("<p>one", current_thread)
+        assert not any(task.done() for task in (busy, large))
+        may_end.set()
+    assert thread is current_thread()
+    assert tree.css_first("p").text() == "one"
+    assert busy.result()[1] is large.result()[1] is not current_thread()
+
+    _, thread = await parse_aside("<p>two", current_thread)
+    assert thread is not current_thread()
 
 
 # ── in a crawl ──────────────────────────────────────────────────────────────────────────────
