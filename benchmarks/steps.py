@@ -18,7 +18,7 @@ from crawler import Item
 from crawler.annotations import canonical_of
 from crawler.harvest import Harvest
 from crawler.links import Discovery
-from crawler.markup import is_suspicious
+from crawler.markup import Look
 from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
@@ -59,7 +59,7 @@ def take_steps(url: str, body: bytes, discovery: Discovery) -> list[float]:
     response = Response(url, headers={"Content-Type": "text/html"}, body=body, request=Request(url))
     _ = response.encoding, response.is_markup
     done()
-    is_suspicious(body)
+    response._look = Look(body)
     done()
     response.tree = LexborHTMLParser(body, options=OPTIONS)
     done()

@@ -57,6 +57,7 @@ _LIKE_FORMATTING = re.compile(rb"<[bcefistuBCEFISTU](?!pan)[a-zA-Z]{0,5}+[%b/][^
 _FORMATTING = re.compile(
     rb"<(?:b|big|code|em|font|i|s|small|strike|strong|tt|u)[%b/]" % _WS, re.IGNORECASE
 )
+_BASE = re.compile(rb"<base", re.IGNORECASE)  # also among what is like formatting
 # Whatever the state in which a tokenizer comes to a place within a tag, the tag ends after it;
 # or else it is in a quoted value all the time, where there are no attributes.
 _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^%b>]*+)""" % _WS
@@ -73,35 +74,73 @@ _TAG_ENDS = tuple(
 _QUOTES = (b'"', b"'")
 
 
-def parse(page: str | bytes) -> LexborHTMLParser:
+class Look:
+    """What the bytes of a page tell of it before it is parsed.
+
+    `is_suspicious`: it may be costly to parse, however unlikely.
+    """
+
+    __slots__ = ("_tags", "is_suspicious")
+
+    def __init__(self, page: bytes) -> None:
+        # Tags with attributes, of names about like those of formatting elements; where they were
+        # of interest.
+        self._tags: set[bytes] | None = None
+        self.is_suspicious = self._looks_suspicious(page)
+
+    def has_base(self, page: bytes) -> bool:
+        """Whether a page, the same in whatever encoding like ASCII, may have a `<base href>`."""
+        if self._tags is None:
+            return _BASE.search(page) is not None
+        return any(_BASE.match(tag) for tag in self._tags)
+
+    def _looks_suspicious(self, page: bytes) -> bool:
+        size = len(page)
+        if size <= _TINY:
+            return False
+        if size > _LARGE:
+            return True
+        tags = page.count(b"<")
+        if size > _SMALL and (tags > _FEW_TAGS or _has_long_tag(page)):
+            return True
+        return tags * tags > 4 * _MULTIPLIED and self._formatting(page, tags) * tags > _MULTIPLIED
+
+    def _formatting(self, page: bytes, tags: int) -> int:
+        """How many formatting elements with attributes may be open at once: of equal ones, three
+        are made anew at most (HTML standard section 13.2.4.3)."""
+        self._tags = different = set(_LIKE_FORMATTING.findall(page))
+        if 3 * len(different) * tags <= _MULTIPLIED:
+            return 3 * len(different)
+        return 3 * sum(_FORMATTING.match(tag) is not None for tag in different)
+
+
+def parse(page: str | bytes, look: Look | None = None) -> LexborHTMLParser:
     """Return the tree of an HTML or XML text; bytes are UTF-8, and may be invalid in places.
 
-    Entities of an XML document are not expanded: it is read as HTML, which has none of its own.
-    Raises `ParseBudgetError` when the tree would cost more than the setting `parse_budget`
-    allows; to find that out may block for as many seconds.
+    `look` is what is known of it. Entities of an XML document are not expanded: it is read as
+    HTML, which has none of its own. Raises `ParseBudgetError` when the tree would cost more than
+    the setting `parse_budget` allows; to find that out may block for as many seconds.
     """
-    page = _utf8(page)
-    if is_suspicious(page):
+    page = utf8(page)
+    if (look or Look(page)).is_suspicious:
         _try(page, BUDGET.get())
     return _parse(page)
 
 
-async def try_aside(page: str | bytes) -> None:
+async def try_aside(page: bytes, look: Look) -> None:
     """Raise `ParseBudgetError` when `parse` would; the event loop goes on meanwhile."""
-    page = _utf8(page)
-    if is_suspicious(page):
+    if look.is_suspicious:
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
 
 
-async def parse_aside(page: str | bytes, beside: Callable[[], T]) -> tuple[LexborHTMLParser, T]:
+async def parse_aside(page: bytes, beside: Callable[[], T]) -> tuple[LexborHTMLParser, T]:
     """Return the tree of what has been tried, and what `beside` returns, both from another thread.
 
     So the event loop goes on: lexbor needs no interpreter. But where the thread has enough to do
     already, to wait for it takes longer, and so it is done here, at once. When cancelled, the
     thread still parses to the end.
     """
-    page = _utf8(page)
     size = len(page)
     if size <= _ENOUGH < size + _Thread.given:
         return _parse(page), beside()
@@ -129,7 +168,8 @@ def _try(page: bytes, budget: float) -> None:
         )
 
 
-def _utf8(page: str | bytes) -> bytes:
+def utf8(page: str | bytes) -> bytes:
+    """Return a text as what is parsed; bytes are that."""
     if isinstance(page, bytes):
         return page
     try:
@@ -156,28 +196,6 @@ class _Thread:
     def executor() -> ThreadPoolExecutor:
         """Return the thread, which is started with the first page."""
         return ThreadPoolExecutor(1, thread_name_prefix="parse")
-
-
-def is_suspicious(page: bytes) -> bool:
-    """Whether a page may be costly, however unlikely."""
-    size = len(page)
-    if size <= _TINY:
-        return False
-    if size > _LARGE:
-        return True
-    tags = page.count(b"<")
-    if size > _SMALL and (tags > _FEW_TAGS or _has_long_tag(page)):
-        return True
-    return tags * tags > 4 * _MULTIPLIED and _formatting(page, tags) * tags > _MULTIPLIED
-
-
-def _formatting(page: bytes, tags: int) -> int:
-    """How many formatting elements with attributes may be open at once: of equal ones, three are
-    made anew at most (HTML standard section 13.2.4.3)."""
-    different = set(_LIKE_FORMATTING.findall(page))
-    if 3 * len(different) * tags <= _MULTIPLIED:
-        return 3 * len(different)
-    return 3 * sum(_FORMATTING.match(tag) is not None for tag in different)
 
 
 def _has_long_tag(page: bytes) -> bool:

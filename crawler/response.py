@@ -14,7 +14,7 @@ from crawler.charset import charset_of, decode_text
 from crawler.errors import ParseBudgetError
 from crawler.hrefs import Links
 from crawler.links import Followed, href_of, hrefs, is_nofollow, pages_of
-from crawler.markup import parse, parse_aside, try_aside
+from crawler.markup import Look, parse, parse_aside, try_aside, utf8
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
 from crawler.url import join
@@ -35,7 +35,6 @@ _BEGINNING = 1024
 T = TypeVar("T")
 
 _SMALL = 32_768
-_BASE = re.compile(rb"<base", re.IGNORECASE)
 # Encodings in which a page may say `<base` without having these bytes.
 _UNLIKE_ASCII = ("utf-16", "iso2022", "iso-2022")
 # What `<base href>` may not be (HTML standard section 4.2.3).
@@ -182,13 +181,13 @@ class Response:
         tree, self._spare = self._spare, None
         if tree is not None:
             return tree
-        return parse(self._page) if self.is_markup else parse("")
+        return parse(self._page, self._look) if self.is_markup else parse("")
 
     async def try_ahead(self) -> None:
         """Find out on another thread whether `tree` would cost too much, for it to raise that."""
         if self.is_markup:
             try:
-                await try_aside(self._page)
+                await try_aside(self._page, self._look)
             except ParseBudgetError as error:
                 self._refusal = error
 
@@ -203,10 +202,16 @@ class Response:
         self._spare, result = await parse_aside(self._page, beside)
         return result
 
-    @property
-    def _page(self) -> str | bytes:
-        """What is parsed: the text, or as good, the bytes that need not be decoded for that."""
-        return self.body.removeprefix(BOM_UTF8) if self.encoding == "utf-8" else self.text
+    @_once
+    def _page(self) -> bytes:
+        """What is parsed: UTF-8 as it came, whether it is valid or not, or the text in it."""
+        if self.encoding == "utf-8":
+            return self.body.removeprefix(BOM_UTF8)
+        return utf8(self.text)
+
+    @_once
+    def _look(self) -> Look:
+        return Look(self._page)
 
     @_once
     def selector(self) -> Selector:
@@ -246,13 +251,13 @@ class Response:
         return self.url
 
     def _may_have_base(self) -> bool:
+        if not self.is_markup:
+            return False
         # A walk through a large tree takes three times as long as a look through the bytes, and
         # through a small one, where there is one, half as long.
-        return self.is_markup and (
-            (len(self.body) < _SMALL and "tree" in vars(self))
-            or self.encoding.startswith(_UNLIKE_ASCII)
-            or _BASE.search(self.body) is not None
-        )
+        if len(self.body) < _SMALL and "tree" in vars(self):
+            return True
+        return self.encoding.startswith(_UNLIKE_ASCII) or self._look.has_base(self.body)
 
     def urljoin(self, url: str) -> str:
         """Return `url` made absolute; raises `ValueError` when it cannot be."""

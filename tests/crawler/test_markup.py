@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from crawler import Request, Response, Selector, Spider
 from crawler.errors import CrawlerError, ParseBudgetError
-from crawler.markup import BUDGET, is_suspicious, parse, parse_aside, try_aside
+from crawler.markup import BUDGET, Look, parse, parse_aside, try_aside
 from crawler.trial import TRIAL
 from tests.site import serve
 
@@ -57,7 +57,7 @@ def test_an_ordinary_page_is_parsed_however_large(text: str) -> None:
 
 def test_no_second_look_is_taken_at_an_ordinary_page() -> None:
     page = "<div><p>one <em class=x>two</em><a href=/>three</a></p></div>" * 2_000
-    assert not is_suspicious(page.encode())
+    assert not Look(page.encode()).is_suspicious
 
 
 def test_a_page_is_read_as_without_the_budget() -> None:
@@ -173,16 +173,17 @@ def test_what_is_not_looked_at_twice_is_parsed_in_no_time(
 ) -> None:
     page = ("".join(before) + "".join(again) * 3_000).encode()[: 1 << 18]
     with budget(5.0):  # the worst takes 0.6 s
-        assert is_suspicious(page) or TRIAL.survives(page, BUDGET.get())
+        assert Look(page).is_suspicious or TRIAL.survives(page, BUDGET.get())
 
 
 async def test_a_page_can_be_tried_and_parsed_beside_the_event_loop() -> None:
-    await try_aside("<p>one" * 10_000)
-    tree, thread = await parse_aside("<p>one" * 10_000, current_thread)
+    page, costly = b"<p>one" * 10_000, b"<div>" * 100_000
+    await try_aside(page, Look(page))
+    tree, thread = await parse_aside(page, current_thread)
     assert len(tree.css("p")) == 10_000
     assert thread is not current_thread()
     with pytest.raises(ParseBudgetError):
-        await try_aside("<div>" * 100_000)
+        await try_aside(costly, Look(costly))
 
 
 async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_with_a_large_page() -> None:
@@ -193,17 +194,17 @@ async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_with_a_large_
         return current_thread()
 
     async with asyncio.TaskGroup() as tasks:
-        busy = tasks.create_task(parse_aside("x" * 400_000, slowly))
-        large = tasks.create_task(parse_aside("y" * 600_000, current_thread))
+        busy = tasks.create_task(parse_aside(b"x" * 400_000, slowly))
+        large = tasks.create_task(parse_aside(b"y" * 600_000, current_thread))
         await asyncio.sleep(0)  # they are with the thread
-        tree, thread = await parse_aside("<p>one", current_thread)
+        tree, thread = await parse_aside(b"<p>one", current_thread)
         assert not any(task.done() for task in (busy, large))
         may_end.set()
     assert thread is current_thread()
     assert tree.css_first("p").text() == "one"
     assert busy.result()[1] is large.result()[1] is not current_thread()
 
-    _, thread = await parse_aside("<p>two", current_thread)
+    _, thread = await parse_aside(b"<p>two", current_thread)
     assert thread is not current_thread()
 
 

@@ -233,6 +233,15 @@ def test_a_page_that_begins_with_a_like_word_is_a_page(text):
     assert page(f"{text}<a href=/x>x</a>").css("a").attrib == {"href": "/x"}
 
 
+@pytest.mark.parametrize("read", [False, True], ids=["not read", "read before"])
+@pytest.mark.parametrize(
+    "before",
+    [
+        pytest.param("", id="small"),
+        pytest.param("text " * 10_000, id="large"),
+        pytest.param("<br/>text " * 5_000, id="many tags"),
+    ],
+)
 @pytest.mark.parametrize(
     ("markup", "base"),
     [
@@ -245,10 +254,14 @@ def test_a_page_that_begins_with_a_like_word_is_a_page(text):
         ("<base><base href=/second/>", "http://a.example/second/"),
         ("<base href=/first/><base href=/second/>", "http://a.example/first/"),
         ("<BASE HREF=//b.example/>", "http://b.example/"),
+        ("<base/href=/b/>", "http://a.example/b/"),
     ],
 )
-def test_links_are_relative_to_the_first_base_that_may_be_one(markup, base):
-    assert page(markup).base_url == base
+def test_links_are_relative_to_the_first_base_that_may_be_one(markup, base, before, read):
+    response = page(before + markup)
+    if read:
+        assert response.css("base")
+    assert response.base_url == base
 
 
 @pytest.mark.parametrize(
