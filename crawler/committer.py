@@ -57,8 +57,8 @@ class Committer:
         while open_ended:
             group, open_ended = await self._gather()
             if group:
-                committed = await self._commit(group)
-                self._listener(group, committed)
+                self._listener(group, await self._commit(group))
+            del group  # the next visit may be long in coming
         await self._commit(())
 
     async def _commit(self, group: Sequence[Visit]) -> Committed:

@@ -75,6 +75,7 @@ class Worker:
                 await visits.put(visit)
             else:
                 visits.put_nowait(visit)
+            del visit  # of 20 MB for a sitemap, and the next job may be long in coming
 
     async def _ask_robots(self, job: RobotsJob) -> None:
         try:

@@ -53,7 +53,14 @@ class DatabaseThread(aiosqlite.Connection):
 
         When the caller is cancelled the function still runs to its end.
         """
-        result: T = await self._execute(function, self._conn)  # type: ignore[no-untyped-call]
+        todo = [function]
+
+        def once(connection: sqlite3.Connection) -> T:
+            return todo.pop()(connection)
+
+        # The thread holds on to what it was given until there is more to do: that is not to be
+        # the function, with all that it was made for.
+        result: T = await self._execute(once, self._conn)  # type: ignore[no-untyped-call]
         return result
 
 

@@ -1,6 +1,7 @@
 """What pages bring before it is in the file: little of it at once, however much each has."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -129,3 +130,28 @@ async def test_a_callback_that_never_ends_holds_up_the_others_for_a_moment_only(
     async with serve({f"/{n}": f"<p>{n}" for n in range(PAGES)}) as site, asyncio.timeout(60):
         crawl = Crawl(Endless, db=db, arguments={"url": site.url}, overrides=SETTINGS)
         assert (await crawl.run()).done == PAGES
+
+
+async def test_what_is_in_the_file_is_in_memory_no_more_however_long_nothing_comes(
+    db: Path,
+) -> None:
+    may_end = asyncio.Event()
+
+    class Waiting(Pages):
+        async def parse(self, response: Response) -> Any:
+            if response.url.endswith("/0"):
+                await may_end.wait()
+            yield {"url": response.url}
+
+    def in_memory() -> int:
+        return sum(type(one) is Visit for one in gc.get_objects())
+
+    async with serve({f"/{n}": f"<p>{n}" for n in range(PAGES)}) as site, asyncio.timeout(60):
+        crawl = Crawl(Waiting, db=db, arguments={"url": site.url}, overrides=SETTINGS)
+        running = asyncio.create_task(crawl.run())
+        while (snapshot := crawl.snapshot()) is None or snapshot.done < PAGES - 1:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0)  # whoever heard of the commit has had their turn
+        assert in_memory() == 1  # of the page that waits
+        may_end.set()
+        assert (await running).done == PAGES
