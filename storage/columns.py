@@ -14,7 +14,6 @@
 Serializers of a field are not asked; a field with `exclude=True` has no column.
 """
 
-import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -30,8 +29,9 @@ from uuid import UUID
 
 import pydantic
 from pydantic import BaseModel
-from pydantic_core import to_json, to_jsonable_python
+from pydantic_core import to_jsonable_python
 
+from storage.json_text import json_text
 from storage.records import Column, ItemRow, Table
 
 # ── a model's columns ───────────────────────────────────────────────────────────────────────
@@ -219,11 +219,11 @@ def row_of(item: BaseModel | dict[str, Any], url: str) -> ItemRow:
 
 def _dict_json(item: dict[str, Any]) -> str:
     try:
-        return _json(item)
+        return json_text(item)
     except ValueError as error:
         for key, value in item.items():
             try:
-                _json({key: value})
+                json_text({key: value})
             except ValueError as reason:
                 raise ValueError(f"dict item, key {key!r}: {_one_line(reason)}") from error
         raise ValueError(f"dict item: {_one_line(error)}") from error
@@ -286,23 +286,6 @@ def _date(value: Any) -> str:
     return str(value.isoformat())
 
 
-def _json(value: Any) -> str:
-    if isinstance(value, set | frozenset):
-        # The order of a set differs between processes, and a crawl run again should give the same
-        # file. Those within lists and models are left as they are: to find them costs every list.
-        value = sorted(value, key=repr)
-    elif isinstance(value, Enum):
-        value = value.value
-    encoded = to_json(value, by_alias=False, bytes_mode="base64", inf_nan_mode="constants")
-    if b"NaN" in encoded or b"Infinity" in encoded:
-        json.loads(encoded, parse_constant=_no_constant)
-    return encoded.decode()
-
-
-def _no_constant(name: str) -> None:
-    raise ValueError(f"{name} is not a finite number: use None")
-
-
 _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "integer": _integer,
     "boolean": lambda value: int(_expect(value, bool)),
@@ -314,5 +297,5 @@ _CONVERTERS: dict[str, Callable[[Any], Any]] = {
     "time": lambda value: _expect(value, time).isoformat(),
     "duration": lambda value: to_jsonable_python(_expect(value, timedelta)),
     "bytes": lambda value: bytes(_expect(value, bytes, bytearray)),
-    "json": _json,
+    "json": json_text,
 }

@@ -48,6 +48,11 @@ def test_without_any_source_the_defaults_hold() -> None:
     assert settings.max_pages is settings.max_depth is settings.max_items is None
 
 
+def test_a_byte_order_mark_before_the_first_setting_is_none_of_it(config: Path) -> None:
+    config.write_text("delay = 1\n", encoding="utf-8-sig")
+    assert load_settings(config).delay == 1.0
+
+
 def test_each_source_overrides_the_one_below(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     config.write_text("delay = 1\n")
     sources: list[Any] = [config, None, None]
