@@ -20,7 +20,7 @@ import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
-from functools import cache
+from functools import cache, cached_property
 from typing import TypeVar
 
 from selectolax.lexbor import LexborHTMLParser
@@ -142,14 +142,14 @@ async def parse_aside(page: bytes, beside: Callable[[], T]) -> tuple[LexborHTMLP
     thread still parses to the end.
     """
     size = len(page)
-    if size <= _ENOUGH < size + _Thread.given:
+    if size <= _ENOUGH < size + _THREAD.given:
         return _parse(page), beside()
-    _Thread.given += size
+    _THREAD.given += size
     try:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_Thread.executor(), _parse_and, beside, page)
+        return await loop.run_in_executor(_THREAD.executor, _parse_and, beside, page)
     finally:
-        _Thread.given -= size
+        _THREAD.given -= size
 
 
 def _parse_and(beside: Callable[[], T], page: bytes) -> tuple[LexborHTMLParser, T]:
@@ -189,13 +189,16 @@ class _Thread:
     There is one: two of them and the event loop are more than two cores, and the loop waits.
     """
 
-    given = 0
+    def __init__(self) -> None:
+        self.given = 0
 
-    @staticmethod
-    @cache
-    def executor() -> ThreadPoolExecutor:
-        """Return the thread, which is started with the first page."""
+    @cached_property
+    def executor(self) -> ThreadPoolExecutor:
+        """The thread, which is started with the first page."""
         return ThreadPoolExecutor(1, thread_name_prefix="parse")
+
+
+_THREAD = _Thread()
 
 
 def _has_long_tag(page: bytes) -> bool:
