@@ -89,6 +89,10 @@ class Harvest:
         self._position += left_out
         return left_out
 
+    def slow(self) -> None:
+        """Note that the callback, which never waits for anything, will take a while."""
+        self._bringing.slow()
+
     async def turn(self) -> None:
         """Let the other pages go on."""
         await self._bringing.turn()

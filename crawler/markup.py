@@ -46,8 +46,8 @@ _MULTIPLIED = 1_000_000
 # made anew in each of the others.
 _TINY = 3 * int((4 * _MULTIPLIED) ** 0.5)
 _BLOCK = 32_768
-# The thread that parses is given a page of more bytes whatever it has to do, and no more than these
-# of smaller ones.
+# The thread that parses is given a page of more bytes, or a suspicious one, whatever it has to do,
+# and no more than these of others.
 _ENOUGH = 1 << 19
 
 _WS = rb"\t\n\f\r "
@@ -134,15 +134,17 @@ async def try_aside(page: bytes, look: Look) -> None:
         await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
 
 
-async def parse_aside(page: bytes, beside: Callable[[], T]) -> tuple[LexborHTMLParser, T]:
+async def parse_aside(
+    page: bytes, look: Look, beside: Callable[[], T]
+) -> tuple[LexborHTMLParser, T]:
     """Return the tree of what has been tried, and what `beside` returns, both from another thread.
 
     So the event loop goes on: lexbor needs no interpreter. But where the thread has enough to do
-    already, to wait for it takes longer, and so it is done here, at once. When cancelled, the
-    thread still parses to the end.
+    already, to wait for it takes longer, and so what takes a moment only is done here, at once.
+    When cancelled, the thread still parses to the end.
     """
     size = len(page)
-    if size <= _ENOUGH < size + _THREAD.given:
+    if size <= _ENOUGH < size + _THREAD.given and not look.is_suspicious:
         return _parse(page), beside()
     _THREAD.given += size
     try:

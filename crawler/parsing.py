@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
+from inspect import isasyncgenfunction, iscoroutinefunction
 from types import TracebackType
 from typing import Any, Protocol, Self
 
@@ -145,7 +146,13 @@ class OwnParser:
             await self._backlog.start()
         started = time.perf_counter()
         if ahead:
-            content = await response.parse_ahead(partial(content_of, response.body))
+            if response.is_costly and not _waits(callback):
+                harvest.slow()
+            try:
+                content = await response.parse_ahead(partial(content_of, response.body))
+            except BaseException:
+                harvest.over()
+                raise
         await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)
@@ -175,6 +182,10 @@ class OwnParser:
         finally:
             harvest.over()
         visit.items, visit.requests = harvest.items, harvest.requests
+
+
+def _waits(callback: Callable[..., Any]) -> bool:
+    return iscoroutinefunction(callback) or isasyncgenfunction(callback)
 
 
 def _spider_error(visit: Visit, error: BaseException, url: str) -> None:

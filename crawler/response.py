@@ -183,6 +183,11 @@ class Response:
             return tree
         return parse(self._page, self._look) if self.is_markup else parse("")
 
+    @property
+    def is_costly(self) -> bool:
+        """Whether parsing this page may take long, so that it is tried before."""
+        return self.is_markup and self._look.is_suspicious
+
     async def try_ahead(self) -> None:
         """Find out on another thread whether `tree` would cost too much, for it to raise that."""
         if self.is_markup:
@@ -199,7 +204,7 @@ class Response:
         """
         if not self.is_markup or self._refusal is not None:
             return None
-        self._spare, result = await parse_aside(self._page, beside)
+        self._spare, result = await parse_aside(self._page, self._look, beside)
         return result
 
     @_once

@@ -76,7 +76,7 @@ async def test_while_the_disk_is_busy_few_pages_bring_more(db: Path) -> None:
     "page",
     [
         pytest.param("<p>{}", id="parsed at once"),
-        pytest.param("<p>{}" + "paragraph " * 30_000, id="parsed aside"),
+        pytest.param("<p>{}" + "<p>a paragraph of some text</p>" * 9_000, id="parsed aside"),
         pytest.param("<p>{}" * 80_000, id="tried and parsed aside"),
     ],
 )

@@ -1,9 +1,10 @@
 """Which texts are parsed, and which are refused because they would cost too much."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from threading import Event, Thread, current_thread
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -176,35 +177,41 @@ def test_what_is_not_looked_at_twice_is_parsed_in_no_time(
         assert Look(page).is_suspicious or TRIAL.survives(page, BUDGET.get())
 
 
+def parsing(page: bytes, beside: Callable[[], Thread] = current_thread) -> Any:
+    """What parses a page aside; returns its tree, and the thread that made it."""
+    return parse_aside(page, Look(page), beside)
+
+
 async def test_a_page_can_be_tried_and_parsed_beside_the_event_loop() -> None:
     page, costly = b"<p>one" * 10_000, b"<div>" * 100_000
     await try_aside(page, Look(page))
-    tree, thread = await parse_aside(page, current_thread)
+    tree, thread = await parsing(page)
     assert len(tree.css("p")) == 10_000
     assert thread is not current_thread()
     with pytest.raises(ParseBudgetError):
         await try_aside(costly, Look(costly))
 
 
-async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_with_a_large_page() -> None:
+async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_for_what_takes_long() -> None:
     may_end = Event()
 
     def slowly() -> Thread:
-        may_end.wait()
+        may_end.wait(30)
         return current_thread()
 
     async with asyncio.TaskGroup() as tasks:
-        busy = tasks.create_task(parse_aside(b"x" * 400_000, slowly))
-        large = tasks.create_task(parse_aside(b"y" * 600_000, current_thread))
+        busy = tasks.create_task(parsing(b"<p>text</p>" * 40_000, slowly))
+        long = (b"<p>large</p>" * 50_000, b"<p>suspicious" * 30_000)
+        others = [tasks.create_task(parsing(page)) for page in long]
         await asyncio.sleep(0)  # they are with the thread
-        tree, thread = await parse_aside(b"<p>one", current_thread)
-        assert not any(task.done() for task in (busy, large))
+        tree, thread = await parsing(b"<p>one</p>" + b"<p>a paragraph of text</p>" * 5_000)
+        assert not any(task.done() for task in (busy, *others))
         may_end.set()
     assert thread is current_thread()
     assert tree.css_first("p").text() == "one"
-    assert busy.result()[1] is large.result()[1] is not current_thread()
+    assert {task.result()[1] for task in others} == {busy.result()[1]} != {current_thread()}
 
-    _, thread = await parse_aside(b"<p>two", current_thread)
+    _, thread = await parsing(b"<p>two")
     assert thread is not current_thread()
 
 

@@ -23,9 +23,9 @@ def aside(monkeypatch):
     sizes = []
     original = response.parse_aside
 
-    async def recorded(page, beside):
+    async def recorded(page, look, beside):
         sizes.append(len(page))
-        return await original(page, beside)
+        return await original(page, look, beside)
 
     monkeypatch.setattr(response, "parse_aside", recorded)
     return sizes
