@@ -1,7 +1,8 @@
 """What a page yields, as plain rows: the items and requests of its visit."""
 
 from dataclasses import is_dataclass
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
 
 from pydantic import BaseModel
 
@@ -19,7 +20,7 @@ _LONGEST = 16 << 20
 
 
 class Harvest:
-    """Takes what the callback of one page yields, in order.
+    """Takes what the callback of one page yields, in order; entered from its parsing to its end.
 
     Rows are made at once, so that what the spider does with an item afterwards changes nothing.
     `methods`, when given, says whether the callbacks of requests are there. `nofollow`: the page
@@ -97,8 +98,15 @@ class Harvest:
         """Let the other pages go on."""
         await self._bringing.turn()
 
-    def over(self) -> None:
-        """Note that the callback is through."""
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         self._bringing.over()
 
     def _found(self, record: NewRequest) -> None:

@@ -145,15 +145,12 @@ class OwnParser:
         if self._backlog.is_busy:
             await self._backlog.start()
         started = time.perf_counter()
-        if ahead:
-            if response.is_costly and not _waits(callback):
-                harvest.slow()
-            try:
+        with harvest:
+            if ahead:
+                if response.is_costly and not _waits(callback):
+                    harvest.slow()
                 content = await response.parse_ahead(partial(content_of, response.body))
-            except BaseException:
-                harvest.over()
-                raise
-        await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
+            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)
         return content
@@ -161,8 +158,8 @@ class OwnParser:
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:
             errback = callback_of(self._spider, failure.request.errback)
-            harvest = self._harvest(row, failure.request.url)
-            await self._collect(errback, (failure,), {}, harvest, visit)
+            with self._harvest(row, failure.request.url) as harvest:
+                await self._collect(errback, (failure,), {}, harvest, visit)
 
     async def _collect(
         self,
@@ -172,15 +169,12 @@ class OwnParser:
         harvest: Harvest,
         visit: Visit,
     ) -> None:
-        try:
-            await run_callback(
-                method(*arguments, **keywords),
-                harvest,
-                timeout=self._settings.callback_timeout,
-                most=self._settings.max_results,
-            )
-        finally:
-            harvest.over()
+        await run_callback(
+            method(*arguments, **keywords),
+            harvest,
+            timeout=self._settings.callback_timeout,
+            most=self._settings.max_results,
+        )
         visit.items, visit.requests = harvest.items, harvest.requests
 
 
