@@ -157,7 +157,6 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
     Raises `RunMismatch` when the file belongs to something else or to a newer crawler.
     """
     (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
     if application == 0 and objects == 0:
         configure(connection)
@@ -165,21 +164,25 @@ def prepare(connection: sqlite3.Connection, path: str) -> None:
         return
     if application != APPLICATION_ID:
         raise RunMismatch(f"{path} is an SQLite database of another program: choose another --db")
-    refuse_newer(connection, path)
+    version = refuse_newer(connection, path)
     check_own(connection, path, kinds=("view", "trigger"))
     configure(connection)
     if version < SCHEMA_VERSION:
         _upgrade(connection, version)
 
 
-def refuse_newer(connection: sqlite3.Connection, path: str) -> None:
-    """Raise `RunMismatch` when nobody here knows what is in the file's tables."""
+def refuse_newer(connection: sqlite3.Connection, path: str) -> int:
+    """Return the version of the file's tables.
+
+    Raises `RunMismatch` when nobody here knows what is in them.
+    """
     (version,) = connection.execute("PRAGMA user_version").fetchone()
     if version > SCHEMA_VERSION:
         raise RunMismatch(
             f"{path} was written by a newer crawler (schema {version}, this one knows "
             f"{SCHEMA_VERSION}): upgrade the crawler package"
         )
+    return int(version)
 
 
 def _upgrade(connection: sqlite3.Connection, version: int) -> None:
