@@ -45,15 +45,9 @@ def _no_constant(name: str) -> None:
 
 def _holds_set(value: Any) -> bool:
     """Tell whether a value is a set, or has one within it."""
-    kind = type(value)
-    if kind is list:
-        within = value
-    elif kind is dict:
-        within = value.values()
-    elif isinstance(value, _SETS):
+    if isinstance(value, _SETS):
         return True
-    else:
-        within = _within(value)
+    within = _within(value)
     return not _PLAIN.issuperset(map(type, within)) and any(
         _holds_set(one) for one in within if type(one) not in _PLAIN
     )
