@@ -16,6 +16,7 @@ from crawler.response import Response
 from tests.crawler.plain_fetches import fetching
 from tests.hostile.server import Connection, Hostile, Play, answer, head, raw, response, site
 from tests.hostile.tcp import Flood, trickle
+from tests.turns import counted
 from tests.zstandard import zstd
 
 CHUNKED = head(200, "Transfer-Encoding: chunked")
@@ -189,21 +190,11 @@ class _AtOnce:
 
 
 async def test_a_costly_body_does_not_hold_up_the_loop() -> None:
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
     frames = zstd.compress(b"a") * 9999
     answer: Any = _AtOnce("zstd", frames)
-    counting = asyncio.create_task(count())
-    async with asyncio.timeout(30) as deadline:
+    async with counted() as turns, asyncio.timeout(30) as deadline:
         assert await Bodies(10**6).read(answer, None, deadline, "http://host/") == b"a" * 9999
-    counting.cancel()
-    assert turns >= len(frames) // 16384
+    assert turns.count >= len(frames) // 16384
 
 
 # ── a redirect's body ───────────────────────────────────────────────────────────────────────

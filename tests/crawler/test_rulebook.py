@@ -12,6 +12,7 @@ from crawler.request import Request
 from crawler.response import Response
 from crawler.robots import MAX_AGE
 from crawler.rulebook import Rulebook, Verdict
+from tests.turns import counted
 
 ORIGIN = "http://a.example"
 CLOSED = b"User-agent: *\nDisallow: /private\nCrawl-delay: 3\n"
@@ -365,16 +366,7 @@ async def test_a_file_that_is_put_away_and_lost_is_asked_for_again(
 
 async def test_others_go_on_while_a_large_file_is_made_ready() -> None:
     host = Host(b"User-agent: *\n" + b"Disallow: /a*b\n" + large("x") * 10)
-    turns = 0
-
-    async def count() -> None:
-        nonlocal turns
-        while True:
-            turns += 1
-            await asyncio.sleep(0)
-
-    counting = asyncio.create_task(count())
-    verdict = await host.book().learn(ORIGIN)
-    counting.cancel()
+    async with counted() as turns:
+        verdict = await host.book().learn(ORIGIN)
     assert verdict.rules is not None
-    assert turns > 20
+    assert turns.count > 20
