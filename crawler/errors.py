@@ -15,11 +15,13 @@
     └── storage.RunMismatch   the file and this command do not fit together: exit status 2
 
 The text of an error is one line that says what is wrong and what to do. `users_line` says where in
-the user's own code any error came from.
+the user's own code any error came from, `did_you_mean` what a wrong name was meant to be.
 """
 
 import os
 import traceback
+from collections.abc import Iterable
+from importlib import import_module
 
 import storage
 
@@ -160,3 +162,9 @@ def _is_users(filename: str) -> bool:
     if not os.path.isabs(filename):
         return filename == "<stdin>"
     return not (filename.startswith(_NOT_USERS) or _INSTALLED & set(filename.split(os.sep)))
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Return the question whether another name was meant; "" when none comes close."""
+    near = import_module("difflib").get_close_matches(name, names, n=1)
+    return f"did you mean {near[0]!r}?" if near else ""

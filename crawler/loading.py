@@ -5,7 +5,6 @@ broken file does not hide the others.
 """
 
 import ast
-import difflib
 import gc
 import re
 import sys
@@ -19,7 +18,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, NamedTuple, TypeGuard
 
 import crawler
-from crawler.errors import SpiderError, users_line
+from crawler.errors import SpiderError, did_you_mean, users_line
 from crawler.scrapy_names import foreign_name, instead_of, instead_of_module
 
 if TYPE_CHECKING:
@@ -142,8 +141,8 @@ def _by_name(name: str) -> SpiderSource:
             "or make a project with: crawler init DIR"
         )
     names = [source.name for source in spiders]
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
+    near = did_you_mean(name, names)
+    hint = f"{near} " if near else ""
     known = f"there are {', '.join(names)}" if names else "there are none"
     unread = f"; not read: {'; '.join(broken)}" if broken else ""
     unnamed = f"; {'; '.join(nameless)}" if nameless else ""

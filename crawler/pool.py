@@ -14,6 +14,7 @@ from typing import Self
 
 from crawler import log_transfer
 from crawler.address import address_of
+from crawler.backoff import backoff_delay
 from crawler.callbacks import is_of_user_code, name_of, trace_of
 from crawler.channel import Message, packed
 from crawler.children import Child, ChildLost
@@ -35,7 +36,6 @@ from crawler.messages import (
 from crawler.middleware import Handler
 from crawler.places import KEPT, Place
 from crawler.response import Response
-from crawler.retrying import backoff_delay
 from crawler.settings import Settings
 from crawler.spider import Failure, Spider
 from crawler.trial import TRIAL

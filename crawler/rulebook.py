@@ -9,10 +9,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from crawler.backoff import backoff_delay, parse_retry_after
 from crawler.errors import DropRequest, FetchError, RetryLater
 from crawler.request import Request
 from crawler.response import Response
-from crawler.retrying import backoff_delay, parse_retry_after
 from crawler.robots import ALLOW_ALL, MAX_AGE, MAX_BYTES, RobotsRules, rules_for_status
 from crawler.url import host_of
 

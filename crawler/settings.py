@@ -4,14 +4,13 @@ In rising precedence: `config.toml`, environment variables `CRAWLER_*`, `Spider.
 what the caller says (`--set`, or keyword arguments of `crawler.run`).
 """
 
-import difflib
 import json
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from fnmatch import fnmatchcase
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, get_origin
 
@@ -24,7 +23,7 @@ from pydantic import (
     field_validator,
 )
 
-from crawler.errors import SettingsError
+from crawler.errors import SettingsError, did_you_mean
 from crawler.url import place_of
 
 PREFIX = "CRAWLER_"
@@ -236,11 +235,17 @@ def load_settings(
 
 def _read(config: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(config.read_text(encoding="utf-8-sig"))  # editors on Windows
+        return _toml(config.read_text(encoding="utf-8-sig"))  # editors on Windows
     except OSError as error:
         raise SettingsError(f"cannot read {config}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise SettingsError(f"{config} is not TOML: {error}") from error
+
+
+def _toml(text: str) -> dict[str, Any]:
+    """Return what a text in TOML holds; raises `ValueError` for one that is not."""
+    found: dict[str, Any] = import_module("tomllib").loads(text)  # most runs have none to read
+    return found
 
 
 def _environment() -> dict[str, Any]:
@@ -271,7 +276,7 @@ def _value(key: str, value: Any) -> Any:
     if value.lower() in ("", "none"):
         return None
     with suppress(ValueError):  # raised by text without quotes
-        value = tomllib.loads(f"value = {value}")["value"]
+        value = _toml(f"value = {value}")["value"]
     if isinstance(value, str) and value.startswith("{"):
         with suppress(ValueError):  # a table in TOML has `=` where JSON has `:`
             value = json.loads(value)
@@ -281,8 +286,8 @@ def _value(key: str, value: Any) -> Any:
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in Settings.model_fields:
-            near = difflib.get_close_matches(name, Settings.model_fields, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else ""
+            near = did_you_mean(name, Settings.model_fields)
+            hint = f": {near}" if near else ""
             if not hint and where == _CALLER:
                 hint = f" (an argument of the spider is -a {name}=…, or arguments={{{name!r}: …}})"
             raise SettingsError(f"unknown setting {name!r} in {where}{hint}")
@@ -292,8 +297,8 @@ def _first_problem(error: ValidationError, sources: Mapping[str, Mapping[str, An
     problem = error.errors()[0]
     path = [str(part) for part in problem["loc"] if part != "[key]"]
     if problem["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(path[-1], HostSettings.model_fields, n=1)
-        hint = f": did you mean {near[0]!r}?" if near else ""
+        near = did_you_mean(path[-1], HostSettings.model_fields)
+        hint = f": {near}" if near else ""
         return f"unknown setting {path[-1]!r} in a [[host]] table{hint}"
     where = [where for where, values in sources.items() if path[0] in values][-1]
     said = problem["msg"].removeprefix("Value error, ")

@@ -9,10 +9,10 @@ import time
 from dataclasses import dataclass, field
 
 from crawler.adaptive import Adaptive
+from crawler.backoff import MAX_RETRY_AFTER, backoff_delay, parse_retry_after
 from crawler.breaker import Breaker
 from crawler.errors import FetchError
 from crawler.response import Response
-from crawler.retrying import MAX_RETRY_AFTER, backoff_delay, parse_retry_after
 from crawler.settings import Settings
 
 # How long a host may make us wait, whatever its Retry-After says (seconds).

@@ -62,3 +62,4 @@ def _used() -> int:
 
 if __name__ == "__main__":
     serve(int(sys.argv[1]), sys.stdin.fileno(), sys.stdout.fileno())
+    os._exit(0)  # at once: Python's own end takes 3 ms

@@ -16,7 +16,14 @@ from typing import cast
 import click
 
 from crawler.cli.options import LogOptions, log_options
-from crawler.errors import CrawlerError, DropRequest, InvalidUrl, UsageError, users_line
+from crawler.errors import (
+    CrawlerError,
+    DropRequest,
+    InvalidUrl,
+    UsageError,
+    did_you_mean,
+    users_line,
+)
 from storage.errors import RunMismatch, StoreError
 
 # name -> (module:attribute, the first line of its help; a test compares them)
@@ -75,9 +82,8 @@ class LazyGroup(click.Group):
         """Find the command; a misspelt one is told what comes close."""
         name = args[0]
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
-            difflib = import_module("difflib")
-            near = difflib.get_close_matches(name, COMMANDS, n=1)
-            hint = f": did you mean {near[0]!r}?" if near else ""
+            near = did_you_mean(name, COMMANDS)
+            hint = f": {near}" if near else ""
             raise click.UsageError(f"no such command {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -10,7 +10,9 @@ import click
 from crawler.cli.crawlfile import crawl_file
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions, db_option, log_options, spider_argument
-from storage.export import check_target
+from crawler.summary import Summary
+from storage import RunMismatch, StoreError
+from storage.export import TargetError, check_target
 from storage.export import export as write
 from storage.reader import open_reader
 from storage.tables import item_tables, quote
@@ -64,17 +66,51 @@ def export(
     with crawl_file(name, db) as file:
         chosen = run if run is not None else file.run()
         path = file.path
-    rows = export_items(path, out, run=chosen, table=table)
+    rows = _export_items(path, out, run=chosen, table=table)
     if str(out) != "-":
-        notice(told(rows, out), options)
+        notice(_told(rows, out), options)
 
 
-def told(rows: int, out: Path) -> str:
+def export_run(summary: Summary, out: Path, options: LogOptions) -> StoreError | None:
+    """Write the run's items to `out` and tell of it; return what was in the way.
+
+    The crawl is over then: its summary comes first, and to go on with it would not help.
+    """
+    try:
+        notice(_exported(summary, out), options)
+    except StoreError as error:
+        return error
+    return None
+
+
+def _exported(summary: Summary, out: Path) -> str:
+    """Write the run's items to `out`, and return the line that tells of it.
+
+    A format that holds one table gets a file for each: `books.csv` becomes `books.author.csv`.
+    """
+    filled = [table.name for table in summary.tables]
+    if not filled:
+        try:
+            return _told(_export_items(summary.db, out, run=summary.run), out)
+        except TargetError:
+            raise
+        except RunMismatch:
+            return f"no items: {out} is not written"
+    if len(filled) == 1 or out.suffix.lower() == ".jsonl" or str(out) == "-":
+        return _told(_export_items(summary.db, out, run=summary.run), out)
+    lines = []
+    for table in filled:
+        part = out.with_suffix(f".{table}{out.suffix}")
+        lines.append(_told(_export_items(summary.db, part, run=summary.run, table=table), part))
+    return "; ".join(lines)
+
+
+def _told(rows: int, out: Path) -> str:
     """Return the line that tells of a file with so many rows."""
     return f"wrote {rows:,} row{'' if rows == 1 else 's'} to {out}"
 
 
-def export_items(
+def _export_items(
     db: Path, out: Path, *, run: int | Literal["all"], table: str | None = None
 ) -> int:
     """Write the items of a run and return how many; a table that is the only one is chosen."""

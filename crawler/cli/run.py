@@ -9,7 +9,6 @@ from pathlib import Path
 import click
 
 from crawler.cli.drive import Outcome, drive
-from crawler.cli.export import export_items, told
 from crawler.cli.logs import configure, notice
 from crawler.cli.options import (
     LogOptions,
@@ -21,10 +20,8 @@ from crawler.cli.options import (
 )
 from crawler.engine import Crawl
 from crawler.loading import config_for, load_spider
-from crawler.summary import Summary
 from crawler.watchdog import run_loop
-from storage import RunMismatch, StoreError
-from storage.export import TargetError, check_target
+from storage import StoreError
 from storage.reader import open_reader
 from storage.report import last_run
 from storage.runs import queued
@@ -77,7 +74,7 @@ def run(
       crawler run books -a category=poetry --set delay=0.5 -o books.csv
     """
     if out is not None:
-        check_target(out)
+        import_module("storage.export").check_target(out)
     configure(options)
     if processes is not None:
         overrides["processes"] = str(processes)
@@ -97,7 +94,9 @@ def run(
             click.echo(json.dumps(crawl.summary.as_json()))
     summary = outcome.summary
     # First of all: whoever reads our output may have gone.
-    unwritten = None if out is None else _export(summary, out, options)
+    unwritten = None
+    if out is not None:
+        unwritten = import_module("crawler.cli.export").export_run(summary, out, options)
     if as_json:
         click.echo(json.dumps(summary.as_json()))
     else:
@@ -141,40 +140,6 @@ def _earlier(path: Path, spider: str, *, fresh: bool) -> str:
     except StoreError:
         return ""  # whatever it is, the run itself will meet it and say so
     return f"run {number} of {spider} is left with {left:,} queued: starting a new run"
-
-
-def _export(summary: Summary, out: Path, options: LogOptions) -> StoreError | None:
-    """Write the run's items to `out` and tell of it; return what was in the way.
-
-    The crawl is over then: its summary comes first, and to go on with it would not help.
-    """
-    try:
-        notice(_exported(summary, out), options)
-    except StoreError as error:
-        return error
-    return None
-
-
-def _exported(summary: Summary, out: Path) -> str:
-    """Write the run's items to `out`, and return the line that tells of it.
-
-    A format that holds one table gets a file for each: `books.csv` becomes `books.author.csv`.
-    """
-    filled = [table.name for table in summary.tables]
-    if not filled:
-        try:
-            return told(export_items(summary.db, out, run=summary.run), out)
-        except TargetError:
-            raise
-        except RunMismatch:
-            return f"no items: {out} is not written"
-    if len(filled) == 1 or out.suffix.lower() == ".jsonl" or str(out) == "-":
-        return told(export_items(summary.db, out, run=summary.run), out)
-    lines = []
-    for table in filled:
-        part = out.with_suffix(f".{table}{out.suffix}")
-        lines.append(told(export_items(summary.db, part, run=summary.run, table=table), part))
-    return "; ".join(lines)
 
 
 def _errors_command(name: str, db: Path | None) -> str:

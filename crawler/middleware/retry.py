@@ -2,11 +2,11 @@
 
 import time
 
+from crawler.backoff import backoff_delay, parse_retry_after
 from crawler.errors import FetchError, RetryLater
 from crawler.middleware import Handler, Middleware
 from crawler.request import Request
 from crawler.response import Response
-from crawler.retrying import backoff_delay, parse_retry_after
 from crawler.settings import Settings
 
 # Not the client's fault, or not for long: RFC 9110 section 15, RFC 6585, RFC 8470.

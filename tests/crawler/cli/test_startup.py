@@ -37,10 +37,11 @@ async def test_importing_the_package_imports_nothing_heavy() -> None:
     assert not found & {"click", "rich", "aiosqlite", "sqlite3", "aiohttp", "pydantic"}
 
 
-async def test_a_run_loads_what_draws_and_logs_only_when_it_is_needed() -> None:
-    found = await imported("-c", "import crawler.cli.run")
+async def test_a_run_loads_only_what_every_run_needs() -> None:
+    found = await imported("-c", "import crawler.cli.run, storage.sqlite")
     assert "aiohttp" in found
-    assert not found & {"rich", "structlog", "pygments"}
+    assert not found & {"rich", "structlog", "pygments", "tenacity"}
+    assert not found & {"difflib", "tomllib"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)
