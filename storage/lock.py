@@ -68,6 +68,17 @@ class FileLock:
             self.release()  # the disk is full, say: nobody shall be kept out by a failure
             raise
 
+    def keep(self) -> None:
+        """Take the lock again when its file was removed: whoever comes now would not see it.
+
+        Raises `StoreError` when somebody has come already.
+        """
+        if self._fd is not None and not self._still_there(self._fd):
+            os.close(self._fd)
+            self._fd = None
+            self.acquire()
+            self.vouch()
+
     def vouch(self) -> None:
         """Note beside the pid that the file was found whole.
 
@@ -93,7 +104,8 @@ class FileLock:
     def release(self) -> None:
         """Let go; does nothing when the lock is not held."""
         if self._fd is not None:
-            self._path.unlink(missing_ok=True)
+            if self._still_there(self._fd):  # else it is somebody else's
+                self._path.unlink(missing_ok=True)
             os.close(self._fd)
             self._fd = None
 

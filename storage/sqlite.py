@@ -124,8 +124,11 @@ class SqliteStore:
         self._lock.vouch()
         self._inode = self.path.stat().st_ino
 
-    def _check_still_there(self) -> None:
-        """Raise `StoreError` when the file is not under its name any more: nobody would see it."""
+    def _check_still_ours(self) -> None:
+        """Raise `StoreError` when the file is not under its name any more: nobody would see it.
+
+        Or when the lock was removed, and another run has taken it.
+        """
         try:
             there = self.path.stat().st_ino == self._inode
         except FileNotFoundError:
@@ -137,6 +140,10 @@ class SqliteStore:
                 f"{self.path} was removed or replaced while the crawl ran, and what it found is "
                 "lost: run again, and leave the file where it is"
             )
+        try:
+            self._lock.keep()
+        except OSError as error:
+            raise self._unwritable(error) from error
 
     async def _close(self) -> None:
         thread, self._thread = self._thread, None
@@ -207,7 +214,7 @@ class SqliteStore:
         """Write down how the run ended."""
 
         def end(connection: sqlite3.Connection) -> None:
-            self._check_still_there()
+            self._check_still_ours()
             # The log is written back before the last word and not after it: a crash in between
             # has the same command go on with this run, instead of beginning another.
             connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
@@ -293,7 +300,7 @@ class SqliteStore:
         """Commit visits, and what changed about hosts and cookies, in one transaction."""
 
         def work(connection: sqlite3.Connection) -> Committed:
-            self._check_still_there()
+            self._check_still_ours()
             return commit(connection, self._tables, run, visits, hosts, cookies)
 
         return await self._run(work)

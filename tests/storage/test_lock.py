@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,10 @@ import pytest
 from storage.errors import StoreError
 from storage.lock import FileLock
 from storage.lock import holder as holder_of
+from storage.reader import open_reader
+from storage.records import Run, Visit
 from storage.sqlite import SqliteStore
+from tests.storage.store_file import begin, requests
 
 _HOLD = """
 import sys
@@ -205,3 +209,57 @@ async def test_a_disk_that_takes_no_note_is_a_fault_of_the_store(
     assert holder_of(database) is None
     async with SqliteStore(database):
         assert holder_of(database) == os.getpid()
+
+
+# ── a lock that is taken away ───────────────────────────────────────────────────────────────
+
+
+async def _commit_first(store: SqliteStore, run: Run) -> None:
+    await store.commit(run, [Visit(1, "a", "done")])
+
+
+async def test_a_lock_file_that_is_removed_is_made_again_with_the_next_commit(
+    database: Path,
+) -> None:
+    async with SqliteStore(database) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+        database.with_name("crawl.db.lock").unlink()
+        await _commit_first(store, run)
+        with pytest.raises(StoreError, match=rf"crawl\.db is in use .*process {os.getpid()}\b"):
+            FileLock(database).acquire()
+    assert not database.with_name("crawl.db.lock").exists()
+
+
+async def test_nothing_is_written_beside_another_that_has_taken_the_lock(database: Path) -> None:
+    async with SqliteStore(database) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+        database.with_name("crawl.db.lock").unlink()
+        other = FileLock(database)
+        other.acquire()
+        with pytest.raises(StoreError, match=r"crawl\.db is in use by another run"):
+            await _commit_first(store, run)
+    assert holder_of(database) == os.getpid()  # of the other, still
+    other.release()
+    with closing(open_reader(database)) as connection:
+        assert connection.execute("SELECT state FROM crawl_request").fetchall() == [("queued",)]
+
+
+async def test_a_lock_that_cannot_be_made_again_is_told(
+    database: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with SqliteStore(database) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+        database.with_name("crawl.db.lock").unlink()
+
+        def full(*arguments: Any) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "pwrite", full)
+            with pytest.raises(StoreError, match=r"cannot write beside .*: No space left"):
+                await _commit_first(store, run)
+    async with SqliteStore(database) as store:
+        await _commit_first(store, await begin(store))

@@ -42,13 +42,16 @@ async def test_threads_end_and_functions_are_called_and_the_output_is_written(
 
 
 async def test_what_cannot_be_written_at_the_end_is_told(project: Project) -> None:
-    full = SPIDER.replace('register(print, "called at exit")', "register(self.say)") + """
+    full = (
+        SPIDER.replace('register(print, "called at exit")', "register(self.say)")
+        + """
 def say():
     sys.stdout = open("/dev/full", "w")
     print("called at exit")
 
 Ends.say = staticmethod(say)
 """
+    )
     project.write("spiders/ends.py", full)
     result = await project.crawler("run", "ends")
     assert result.status == 120  # Python's own
