@@ -60,7 +60,8 @@ class Bodies:
         try:
             if first is None and length is not None and (rank := rank_of(length)):
                 await off_the_clock(deadline, place.take(places, rank, host_of(url)))
-            while chunk := await answer.content.readany():
+            while not answer.content.at_eof():
+                chunk = await answer.content.readany()
                 for part in _parts(chunk, decoder, _PIECE if rank == 2 else _FIRST_PIECE):
                     parts.append(part)
                     size += len(part)

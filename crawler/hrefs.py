@@ -39,10 +39,12 @@ class Links:
     def _find(self, href: str) -> str:
         if not href and self._directory:
             return canonical(self._base.partition("#")[0])  # mostly the page itself, known as such
-        if not self._directory or not _depends_on_directory(href):
+        if not self._directory or len(href) > LONGEST_KNOWN:
             return canonical(href, self._base)
         if plain := _PLAIN_PATH.fullmatch(href):
             url = noted(self._reached_by(plain[1]) + plain[2])
+        elif not _depends_on_directory(href):
+            return canonical(href, self._base)
         elif _PLAIN_URL.fullmatch(href):
             url = noted(href)
         else:
@@ -79,7 +81,7 @@ def _above(directory: str) -> str:
 
 def _depends_on_directory(href: str) -> bool:
     """Tell whether of a base no more counts than its directory, or nothing."""
-    if href[:1] in _OF_PAGE or href[0] <= " " or len(href) > LONGEST_KNOWN:
+    if href[:1] in _OF_PAGE or href[0] <= " ":
         return False
     return ":" not in href or href.startswith(("http://", "https://"))
 

@@ -4,10 +4,13 @@ from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
+from typing import Generic, TypeVar
 
 from crawler.throttle import HostGate
 from crawler.url import site_of
 from storage.records import QueuedRequest
+
+T = TypeVar("T")
 
 NEVER = float("inf")
 _READY = -NEVER
@@ -17,13 +20,57 @@ _MANY_LINKS, _REST_FOR_A_LINK = 1000, 1e-4
 _LONGEST_REST = 60.0
 
 
+class Ranks(Generic[T]):
+    """Things by rank, a small number, and among equals by arrival."""
+
+    __slots__ = ("_by_rank", "_least", "_number")
+
+    def __init__(self) -> None:
+        self._by_rank: list[OrderedDict[int, T]] = []  # each by identity
+        self._least = 0  # no thing has a lower rank
+        self._number = 0
+
+    def __len__(self) -> int:
+        return self._number
+
+    @property
+    def least(self) -> int:
+        """The lowest rank that there is; not to be asked for when there is nothing."""
+        while not self._by_rank[self._least]:
+            self._least += 1
+        return self._least
+
+    def add(self, thing: T, rank: int, *, first: bool = False) -> None:
+        """Add what is not there, as the last of its rank or as the first."""
+        while len(self._by_rank) <= rank:
+            self._by_rank.append(OrderedDict())
+        equals = self._by_rank[rank]
+        equals[id(thing)] = thing
+        if first:
+            equals.move_to_end(id(thing), last=False)
+        self._number += 1
+        if rank < self._least:
+            self._least = rank
+
+    def remove(self, thing: T, rank: int) -> None:
+        """Remove what is there with that rank."""
+        del self._by_rank[rank][id(thing)]
+        self._number -= 1
+
+    def pop(self) -> T:
+        """Remove the first one of the lowest rank, and return it."""
+        _, thing = self._by_rank[self.least].popitem(last=False)
+        self._number -= 1
+        return thing
+
+
 @dataclass(slots=True, eq=False)
 class Site:
     """The hosts of one owner: whoever has a domain has as many of them as he likes."""
 
     lanes: int = 0  # of its hosts, how many have work
     handed: int = 0  # of all their requests, how many are on their way
-    ready: "list[OrderedDict[int, Lane]]" = field(default_factory=list)  # by rank, then by arrival
+    ready: "Ranks[Lane]" = field(default_factory=Ranks)
     rank: int | None = None  # among the sites that have a lane ready
     until: float = _READY  # it rests, while others have work
     resting: bool = False
@@ -67,7 +114,7 @@ class Rota:
     So hosts take turns, and when there are more of them than slots, one whose pages take long
     holds no more slots than the others do; nor does a site get more by having more hosts. A choice
     costs O(log hosts) for the lanes that wait for a time, and for those that are ready a look at as
-    many ranks as there are slots.
+    many ranks as there are slots, at most.
     """
 
     def __init__(self, slots: int | None = None) -> None:
@@ -81,7 +128,7 @@ class Rota:
         self._resting: list[tuple[float, int, Site]] = []
         self._later: list[tuple[float, int, Lane]] = []
         self._entered = count()
-        self._ready: list[OrderedDict[int, Site]] = []  # by rank, each in order of arrival
+        self._ready: Ranks[Site] = Ranks()
 
     def join(self, gate: HostGate) -> Lane:
         """Return a lane for a host that has work."""
@@ -111,7 +158,7 @@ class Rota:
         """Note that fewer of the lane's requests are on their way."""
         self._account(lane)
         if lane.armed_at == _READY and lane.handed < lane.rank:
-            del lane.site.ready[lane.rank][id(lane)]
+            lane.site.ready.remove(lane, lane.rank)
             self._enlist(lane)
 
     def take(self, now: float) -> Lane | None:
@@ -124,12 +171,15 @@ class Rota:
                 self._enlist(lane)
         if self._resting:
             self._rested(now)
-        for sites in self._within_share():
-            if sites:
-                _, site = sites.popitem(last=False)
-                site.rank = None
-                return self._taken_from(site)
-        return None
+        if not self._is_any_ready:
+            return None
+        site = self._ready.pop()
+        site.rank = None
+        lane = site.ready.pop()
+        lane.armed_at = NEVER
+        if site.ready:
+            self._place(site)
+        return lane
 
     def charge(self, lane: Lane, links: int, now: float) -> None:
         """Have the site of a page that brought many links rest for a while, if others have work."""
@@ -141,7 +191,7 @@ class Rota:
             site.resting = True
             heappush(self._resting, (site.until, next(self._entered), site))
         if site.rank is not None:
-            del self._ready[site.rank][id(site)]
+            self._ready.remove(site, site.rank)
             site.rank = None
 
     def _rested(self, now: float) -> None:
@@ -152,37 +202,21 @@ class Rota:
                 heappush(self._resting, (site.until, next(self._entered), site))
                 continue
             site.resting = False
-            if any(site.ready):
+            if site.ready:
                 self._place(site)
-
-    def _taken_from(self, site: Site) -> Lane:
-        for lanes in site.ready:
-            if lanes:
-                break
-        _, lane = lanes.popitem(last=False)
-        lane.armed_at = NEVER
-        if lanes or any(site.ready):
-            self._place(site)
-        return lane
 
     def _enlist(self, lane: Lane) -> None:
         self._account(lane)
         site = lane.site
         lane.armed_at, lane.rank = _READY, lane.handed
-        while len(site.ready) <= lane.rank:
-            site.ready.append(OrderedDict())
-        site.ready[lane.rank][id(lane)] = lane
-        if lane.first_of_site:
-            site.ready[lane.rank].move_to_end(id(lane), last=False)
-            lane.first_of_site = False
+        site.ready.add(lane, lane.rank, first=lane.first_of_site)
+        lane.first_of_site = False
         if site.rank is None and not site.resting:
             self._place(site)
 
     def _place(self, site: Site) -> None:
         site.rank = site.handed
-        while len(self._ready) <= site.rank:
-            self._ready.append(OrderedDict())
-        self._ready[site.rank][id(site)] = site
+        self._ready.add(site, site.rank)
 
     def _account(self, lane: Lane) -> None:
         """Have the site know how many of the lane's requests are on their way, robots.txt too."""
@@ -192,15 +226,19 @@ class Rota:
         site.handed += handed - lane.counted
         lane.counted = handed
         if site.rank is not None:
-            del self._ready[site.rank][id(site)]
+            self._ready.remove(site, site.rank)
             self._place(site)
 
-    def _within_share(self) -> "list[OrderedDict[int, Site]]":
-        return self._ready[: self._most] if len(self._sites) > 1 else self._ready
+    @property
+    def _is_any_ready(self) -> bool:
+        """Whether there is a site that may go on now, and has not had its share."""
+        if not self._ready:
+            return False
+        return self._most is None or len(self._sites) < 2 or self._ready.least < self._most
 
     def opens_at(self) -> float:
         """Return when there is something to do: `-inf` for at once, `inf` for not known yet."""
-        if any(self._within_share()):
+        if self._is_any_ready:
             return _READY
         if self._resting and len(self._sites) < 2:
             return _READY

@@ -214,7 +214,7 @@ class Scheduler:
     def _arm(self, lane: Lane, now: float) -> None:
         """Have the rota look at the lane when it may go on."""
         when = lane.due
-        if self._may_go(lane):
+        if lane.armed_at > now and self._may_go(lane):  # else it is looked at anyway
             when = min(when, lane.gate.opens_at(now))
         self._rota.arm(lane, when)
 

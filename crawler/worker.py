@@ -71,10 +71,10 @@ class Worker:
                     place.give_back()
             else:
                 visit = await self._refuse(job)
-            if visits.full():
-                await visits.put(visit)
-            else:
+            try:
                 visits.put_nowait(visit)
+            except asyncio.QueueFull:
+                await visits.put(visit)
             del visit  # of 20 MB for a sitemap, and the next job may be long in coming
 
     async def _ask_robots(self, job: RobotsJob) -> None:

@@ -184,6 +184,9 @@ class _AtOnce:
         self.content = self
         self._body = body
 
+    def at_eof(self) -> bool:
+        return not self._body
+
     async def readany(self) -> bytes:
         body, self._body = self._body, b""
         return body

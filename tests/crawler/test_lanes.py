@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crawler.lanes import NEVER, Lane, Rota
+from crawler.lanes import NEVER, Lane, Ranks, Rota
 from crawler.throttle import HostGate
 
 
@@ -154,3 +154,24 @@ def test_it_is_always_a_ready_lane_with_the_fewest_on_their_way(
                 assert int(chosen.gate.host) in ready
                 assert chosen.handed == min(lanes[number].handed for number in ready)
                 del armed[int(chosen.gate.host)]
+
+
+@given(st.lists(st.tuples(st.sampled_from("alpr"), st.integers(0, 6))))
+def test_the_first_of_the_lowest_rank_comes_first(steps: list[tuple[str, int]]) -> None:
+    """Against a list that is sorted anew each time."""
+    ranks: Ranks[object] = Ranks()
+    model: list[tuple[int, object]] = []
+    for what, rank in steps:
+        match what:
+            case "a" | "l":  # add as the last, or as the first
+                thing = object()
+                ranks.add(thing, rank, first=what == "l")
+                model.insert(0 if what == "l" else len(model), (rank, thing))
+                model.sort(key=lambda one: one[0])
+            case "r" if model:
+                there, thing = model.pop(rank % len(model))
+                ranks.remove(thing, there)
+            case "p" if model:
+                assert ranks.least == model[0][0]
+                assert ranks.pop() is model.pop(0)[1]
+        assert len(ranks) == len(model)
