@@ -7,7 +7,7 @@ READY := .venv/.ready
 
 .PHONY: demo test lint soak format clean
 .PHONY: bench bench-micro bench-steps bench-story bench-adaptive bench-fairness bench-processes
-.PHONY: bench-flat bench-start bench-idle
+.PHONY: bench-flat bench-start bench-idle bench-opcodes
 
 $(READY): pyproject.toml
 	@if command -v uv >/dev/null 2>&1; then \
@@ -54,6 +54,10 @@ bench-micro: $(READY)  ## what each step of a page costs
 
 bench-steps: $(READY)  ## where a page's microseconds go
 	$(BIN)/python -m benchmarks.steps
+
+# SITE: synthetic, or a manual that is installed.
+bench-opcodes: $(READY)  ## steps of the interpreter for each page, also on a busy machine
+	$(BIN)/python -m benchmarks.opcodes
 
 bench-story: $(READY)  ## ten slow URLs: threads, asyncio, crawler
 	@if command -v uv >/dev/null 2>&1; then \

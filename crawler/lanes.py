@@ -167,8 +167,12 @@ class Rota:
             when, _, lane = heappop(self._later)
             if when == lane.latest:
                 lane.latest = _READY
-            if when == lane.armed_at:  # else it was armed again since, for another time
-                self._enlist(lane)
+            if when != lane.armed_at:
+                continue  # it was armed again since, for another time
+            if lane.site.lanes == len(self._sites) == 1:  # nobody else's turn could it be
+                lane.armed_at = NEVER
+                return lane
+            self._enlist(lane)
         if self._resting:
             self._rested(now)
         if not self._is_any_ready:

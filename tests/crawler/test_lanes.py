@@ -116,6 +116,24 @@ def test_sites_take_turns_however_many_hosts_they_have() -> None:
     assert taken(rota, 1.0)[0] == "b.example"
 
 
+def test_the_only_host_is_next_whenever_its_time_has_come_until_another_has_work() -> None:
+    rota = Rota(4)
+    only = rota.join(HostGate("only.example", 8))
+    for moment in (1.0, 2.0):
+        rota.arm(only, moment)
+        assert taken(rota, moment - 0.5) == []
+        assert rota.opens_at() == moment
+        assert taken(rota, moment) == ["only.example"]
+    only.held = {1, 2, 3}
+    rota.arm(only, 3.0)
+    other = rota.join(HostGate("other.example", 8))
+    rota.arm(other, 3.0)
+    assert taken(rota, 3.0) == ["other.example"]  # the first one has its share
+    only.held = {1}
+    rota.advance(only)
+    assert taken(rota, 3.0) == ["only.example"]
+
+
 def test_an_earlier_time_counts_and_a_later_one_does_not() -> None:
     rota, one = Rota(), lane("a")
     rota.arm(one, 5.0)
