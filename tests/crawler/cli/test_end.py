@@ -56,3 +56,38 @@ Ends.say = staticmethod(say)
     result = await project.crawler("run", "ends")
     assert result.status == 120  # Python's own
     assert "No space left" in result.err
+
+
+FILES = """
+import subprocess, tempfile
+from crawler import Spider
+
+OF_MODULE = open("module.txt", "w")
+OF_CLASS = tempfile.NamedTemporaryFile(dir=".", prefix="temporary")
+
+class Keeps(Spider):
+    name = "keeps"
+
+    def __init__(self):
+        super().__init__()
+        self.file = open("spider.txt", "w")
+
+    async def start(self):
+        self.file.write("of the spider")
+        OF_MODULE.write("of the module")
+        with open("process.txt", "wb") as out:
+            self.cat = subprocess.Popen("cat", stdin=subprocess.PIPE, stdout=out)
+        self.cat.stdin.write(b"through a process")
+        return
+        yield
+"""
+
+
+async def test_what_a_spider_wrote_to_files_that_it_left_open_is_in_them(project: Project) -> None:
+    project.write("spiders/keeps.py", FILES)
+    result = await project.crawler("run", "keeps")
+    assert result.status == 0
+    assert (project.path / "spider.txt").read_text() == "of the spider"
+    assert (project.path / "module.txt").read_text() == "of the module"
+    assert (project.path / "process.txt").read_text() == "through a process"
+    assert list(project.path.glob("temporary*")) == []
