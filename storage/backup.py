@@ -8,6 +8,8 @@ from pathlib import Path
 from storage.errors import RunMismatch, StoreError
 from storage.reader import explain_read_error, open_reader
 
+# Steps of SQLite's virtual machine between two looks for Ctrl-C: some ten milliseconds.
+_STEPS = 100_000
 # What SQLite says of the file that it writes: the other one is only read.
 _OF_TARGET = frozenset(
     {
@@ -37,6 +39,7 @@ def backup(database: Path, target: Path) -> int:
             part.unlink(missing_ok=True)
             part.touch(exist_ok=False)  # the system says better than SQLite why it cannot be
             connection.execute("PRAGMA query_only = OFF")  # it is about to write: elsewhere
+            connection.set_progress_handler(lambda: 0, _STEPS)
             connection.execute("VACUUM INTO ?", (str(part),))
         os.link(part, target)  # fails, unlike a rename, if somebody made it meanwhile
         return target.stat().st_size
@@ -45,6 +48,8 @@ def backup(database: Path, target: Path) -> int:
     except OSError as error:
         raise StoreError(f"cannot write {target}: {error.strerror}") from error
     except sqlite3.Error as error:
+        if getattr(error, "sqlite_errorcode", 0) == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
         if getattr(error, "sqlite_errorcode", 0) in _OF_TARGET:
             raise StoreError(f"cannot write {target}: {error}") from error
         raise explain_read_error(error, database) from error

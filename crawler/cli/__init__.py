@@ -15,6 +15,7 @@ from typing import cast
 
 import click
 
+from crawler.cli.interrupt import Interrupted
 from crawler.cli.options import LogOptions, log_options
 from crawler.errors import (
     CrawlerError,
@@ -164,6 +165,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _give_up_output()  # the reader has what it wanted
         return _BROKEN_PIPE
+    except Interrupted as interrupt:
+        return interrupt.status
     except (KeyboardInterrupt, click.exceptions.Abort):
         return _INTERRUPTED
     except (Exception, SystemExit) as error:  # noqa: BLE001 (the outermost place: all is a line)

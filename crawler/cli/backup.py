@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from crawler.cli.crawlfile import crawl_file
+from crawler.cli.interrupt import interruptible
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions, db_option, log_options, spider_argument
 from storage.backup import backup as write
@@ -27,5 +28,6 @@ def backup(options: LogOptions, name: str, target: Path, db: Path | None) -> Non
     """
     with crawl_file(name, db) as file:
         path = file.path
-    size = write(path, target)
+    with interruptible():
+        size = write(path, target)
     notice(f"wrote {size:,} bytes to {target}", options)

@@ -3,11 +3,12 @@
 import sqlite3
 from contextlib import closing
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import click
 
 from crawler.cli.crawlfile import crawl_file
+from crawler.cli.interrupt import Interrupted, interruptible
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions, db_option, log_options, spider_argument
 from crawler.summary import Summary
@@ -71,7 +72,14 @@ def export(
         notice(_told(rows, out), options)
 
 
-def export_run(summary: Summary, out: Path, options: LogOptions) -> StoreError | None:
+class Unwritten(NamedTuple):
+    """Why a run's items are not in the file that was asked for, and the exit status for it."""
+
+    why: str
+    status: int
+
+
+def export_run(summary: Summary, out: Path, options: LogOptions) -> Unwritten | None:
     """Write the run's items to `out` and tell of it; return what was in the way.
 
     The crawl is over then: its summary comes first, and to go on with it would not help.
@@ -79,7 +87,9 @@ def export_run(summary: Summary, out: Path, options: LogOptions) -> StoreError |
     try:
         notice(_exported(summary, out), options)
     except StoreError as error:
-        return error
+        return Unwritten(str(error), 1)
+    except Interrupted as interrupt:
+        return Unwritten(f"{interrupt}: {out} is not written", interrupt.status)
     return None
 
 
@@ -117,7 +127,8 @@ def _export_items(
     if table is None and out.suffix.lower() in (".csv", ".parquet"):
         with closing(open_reader(db)) as connection:
             table = _only_table(connection, run)
-    return write(db, out, table=table, run=run)
+    with interruptible():
+        return write(db, out, table=table, run=run)
 
 
 def _only_table(connection: sqlite3.Connection, run: int | Literal["all"]) -> str | None:

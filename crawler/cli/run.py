@@ -111,8 +111,8 @@ def run(
         what = "no start URL could be reached" if summary.resting else "every start URL failed"
         notice(f"crawler: error: {what}: {_errors_command(name, db)} shows why", options)
     if unwritten is not None:
-        notice(f"crawler: error: {unwritten}; the items are in {summary.db}", options)
-    return status_of(outcome) or (0 if unwritten is None else 1)
+        notice(f"crawler: error: {unwritten.why}; the items are in {summary.db}", options)
+    return status_of(outcome) or (0 if unwritten is None else unwritten.status)
 
 
 def status_of(outcome: Outcome) -> int:
