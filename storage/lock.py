@@ -19,9 +19,13 @@ def holder(database: Path) -> int | None:
     return pid
 
 
-def _lock_path(database: Path) -> Path:
+def _real(database: Path) -> Path:
     # Two names of one file are one lock: SQLite follows links too.
-    database = Path(os.path.realpath(database))
+    return Path(os.path.realpath(database))
+
+
+def _lock_path(database: Path) -> Path:
+    database = _real(database)
     return database.with_name(database.name + ".lock")
 
 
@@ -38,6 +42,7 @@ class FileLock:
 
     def __init__(self, database: Path) -> None:
         self._database = database
+        self._file = _real(database)  # wherever the process goes to meanwhile
         self._path = _lock_path(database)
         self._fd: int | None = None
         self._left = ""  # what was in a lock file that a crash left behind
@@ -96,7 +101,7 @@ class FileLock:
 
     def _mark(self) -> str:
         try:
-            file = self._database.stat()
+            file = self._file.stat()
             return f"{_BOOT.read_text().strip()} {file.st_dev} {file.st_ino}"
         except OSError:
             return ""  # no Linux: then nobody can tell

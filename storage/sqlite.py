@@ -73,6 +73,8 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        # A spider may change the working directory; and to SQLite some names are no files.
+        self._place = path.absolute()
         self._lock = FileLock(path)
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None
@@ -116,13 +118,15 @@ class SqliteStore:
         await self._run(self._prepare)
 
     def _connect(self) -> sqlite3.Connection:
-        return sqlite3.connect(self.path, isolation_level=None, timeout=10.0, cached_statements=512)
+        return sqlite3.connect(
+            self._place, isolation_level=None, timeout=10.0, cached_statements=512
+        )
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         prepare(connection, str(self.path))
         check_whole(connection, self.path, is_vouched=self._lock.is_vouched)
         self._lock.vouch()
-        self._inode = self.path.stat().st_ino
+        self._inode = self._place.stat().st_ino
 
     def _check_still_ours(self) -> None:
         """Raise `StoreError` when the file is not under its name any more: nobody would see it.
@@ -130,7 +134,7 @@ class SqliteStore:
         Or when the lock was removed, and another run has taken it.
         """
         try:
-            there = self.path.stat().st_ino == self._inode
+            there = self._place.stat().st_ino == self._inode
         except FileNotFoundError:
             there = False
         except OSError:

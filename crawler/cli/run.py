@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from contextlib import closing
+from contextlib import chdir, closing
 from importlib import import_module
 from pathlib import Path
 
@@ -88,7 +88,8 @@ def run(
     )
     beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
     try:
-        outcome = run_loop(drive(crawl, options, beginning=beginning))
+        with chdir("."):  # back to here, if the spider goes elsewhere: so paths are meant
+            outcome = run_loop(drive(crawl, options, beginning=beginning))
     finally:
         if as_json and crawl.summary is not None and crawl.summary.finish == "failed":
             click.echo(json.dumps(crawl.summary.as_json()))

@@ -55,6 +55,29 @@ async def test_what_was_committed_is_there_when_the_file_is_opened_again(path: P
         assert (await store.report(again)).finish == "stopped"
 
 
+async def test_a_process_may_go_elsewhere_while_its_file_is_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with SqliteStore(Path("crawl.db")) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+        monkeypatch.chdir("/")
+        await store.commit(run, [Visit(1, "a", "done")])
+        await store.finish_run(run, "finished")
+    assert query(tmp_path / "crawl.db", "SELECT finish FROM crawl_run") == [("finished",)]
+
+
+@pytest.mark.parametrize("name", [":memory:", "file:crawl.db", "file:crawl.db?mode=memory"])
+async def test_a_name_that_means_something_to_sqlite_is_that_of_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    async with SqliteStore(Path(name)) as store:
+        await begin(store)
+    assert [file.name for file in tmp_path.iterdir()] == [name]
+
+
 @pytest.mark.parametrize("form", ["{}", "sqlite://{}"])
 async def test_a_store_is_opened_by_its_path_or_address(path: Path, form: str) -> None:
     async with open_store(form.format(path)) as store:

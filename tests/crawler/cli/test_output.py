@@ -169,3 +169,28 @@ async def test_where_no_file_can_be_written_the_status_is_2(project: Project) ->
             result = await project.crawler(*command)
             assert f"cannot write {command[-1]}: " in result.error
             assert result.status == 2
+
+
+GOES = """
+import os
+from crawler import Spider
+
+class Goes(Spider):
+    name = "goes"
+    start_urls = [{url!r}]
+
+    def parse(self, response):
+        os.chdir("/")
+        yield {{"url": response.url}}
+        yield from response.follow_all("a")
+"""
+
+
+async def test_paths_are_meant_from_where_the_command_was_given_wherever_the_spider_goes(
+    project: Project,
+) -> None:
+    async with serve(shop_pages(2)) as site:
+        project.write("spiders/goes.py", GOES.format(url=site.url))
+        result = await project.crawler("run", "goes", "-o", "goes.jsonl", "--json")
+    assert (result.status, result.json["done"]) == (0, 3), result.err
+    assert len((project.path / "goes.jsonl").read_text().splitlines()) == 3
