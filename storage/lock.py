@@ -2,21 +2,31 @@
 
 import fcntl
 import os
+import time
+from contextlib import suppress
 from pathlib import Path
 
 from storage.errors import StoreError
 
 
 def holder(database: Path) -> int | None:
-    """Return the process that writes the file now, or None."""
+    """Return the process that writes the file now, or None.
+
+    Only the kernel knows: who is named in a lock file may have died with it, and then another
+    process may have the number.
+    """
     try:
-        pid = int(_lock_path(database).read_text().partition("\n")[0])
-        os.kill(pid, 0)
-    except PermissionError:
-        return pid  # somebody else's, but alive
-    except (OSError, ValueError):
+        fd = os.open(_lock_path(database), os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
         return None
-    return pid
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)  # let go as the file is closed
+    except BlockingIOError:
+        named = _read(fd).partition("\n")[0]
+        return int(named) if named.isdecimal() else None
+    finally:
+        os.close(fd)
+    return None
 
 
 def _real(database: Path) -> Path:
@@ -31,6 +41,8 @@ def _lock_path(database: Path) -> Path:
 
 # Another one after each start of the machine.
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
+# Seconds before each try for a lock that is taken.
+_PAUSES = (0.0, 0.01, 0.1)
 
 
 class FileLock:
@@ -51,15 +63,13 @@ class FileLock:
         """Take the lock; raises `StoreError` naming the holder's pid when somebody has it."""
         while self._fd is None:
             fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            try:
-                fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not _take(fd):
                 holder = _read(fd).partition("\n")[0] or "unknown"
                 os.close(fd)
                 raise StoreError(
                     f"{self._database} is in use by another run (process {holder}): "
                     "wait for it, stop it, or choose another --db"
-                ) from None
+                )
             # The last holder removes the file as it lets go; a lock on a removed file is void.
             if self._still_there(fd):
                 self._fd = fd
@@ -121,6 +131,16 @@ class FileLock:
             return False
         ours = os.fstat(fd)
         return (there.st_dev, there.st_ino) == (ours.st_dev, ours.st_ino)
+
+
+def _take(fd: int) -> bool:
+    """Take the lock, unless another run has it; who only looks for its `holder` lets go at once."""
+    for pause in _PAUSES:
+        time.sleep(pause)
+        with suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+    return False
 
 
 def _read(fd: int) -> str:

@@ -1,10 +1,12 @@
 """One writer per file: the lock names its holder, and no crash leaves it behind."""
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -119,6 +121,36 @@ def test_a_lock_file_of_a_longer_pid_is_overwritten_whole(database: Path) -> Non
     lock = FileLock(database)
     lock.acquire()
     assert database.with_name("crawl.db.lock").read_text() == f"{os.getpid()}\n"
+    lock.release()
+
+
+# ── who holds it ────────────────────────────────────────────────────────────────────────────
+
+
+def test_another_process_that_has_the_number_of_a_killed_one_holds_nothing(database: Path) -> None:
+    database.with_name("crawl.db.lock").write_text(f"{os.getpid()}\n")
+    assert holder_of(database) is None
+
+
+def test_a_holder_whose_number_is_unknown_here_holds_the_lock_all_the_same(database: Path) -> None:
+    """As one in a container is seen from outside."""
+    lock = FileLock(database)
+    lock.acquire()
+    database.with_name("crawl.db.lock").write_text("99999999\n")
+    assert holder_of(database) == 99999999
+    lock.release()
+    assert holder_of(database) is None
+
+
+def test_who_looks_for_the_holder_keeps_no_run_from_its_beginning(database: Path) -> None:
+    file = database.with_name("crawl.db.lock").open("w+")
+    fcntl.flock(file, fcntl.LOCK_SH)
+    looked = threading.Timer(0.02, file.close)
+    looked.start()
+    lock = FileLock(database)
+    lock.acquire()
+    looked.join()
+    assert holder_of(database) == os.getpid()
     lock.release()
 
 
