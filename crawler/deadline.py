@@ -8,6 +8,10 @@ import asyncio
 from types import TracebackType
 from typing import Self
 
+# The loop has stood still when its timer is so late (seconds): a callback computes, or the process
+# is suspended. That is no fault of the servers', whose answers may be there, unread.
+_LATE = 1.0
+
 
 class Deadlines:
     """Makes deadlines, and wakes those who miss theirs."""
@@ -43,6 +47,9 @@ class Deadlines:
     def _look(self) -> None:
         self._timer = None
         now = self._loop.time()
+        if (late := now - self._rings) >= _LATE:
+            for deadline in self._running:
+                deadline.at += late + _LATE  # and a while to read what has come
         for deadline in [one for one in self._running if one.at <= now]:
             del self._running[deadline]
             deadline._miss()

@@ -1,10 +1,14 @@
 """Deadlines with one timer for all: they end what is late, and nothing else."""
 
 import asyncio
+import time
+from collections.abc import Callable
+from socket import socketpair
 
 import pytest
 import uvloop
 
+from crawler import deadline
 from crawler.deadline import Deadlines
 
 LONG = 60.0
@@ -117,6 +121,30 @@ async def test_the_clock_goes_on_after_a_pause() -> None:
 
     with pytest.raises(TimeoutError):
         await wait()
+
+
+@pytest.mark.parametrize("loop", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_time_in_which_the_loop_stood_still_does_not_count(
+    loop: Callable[[], asyncio.AbstractEventLoop], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deadline, "_LATE", 0.1)
+
+    async def wait() -> bytes:
+        ours, theirs = socketpair()
+        ours.setblocking(False)
+        deadlines = Deadlines()
+        with ours, theirs, deadlines.within(0.01):
+            receiving = asyncio.ensure_future(asyncio.get_running_loop().sock_recv(ours, 9))
+            await asyncio.sleep(0)
+            theirs.send(b"an answer")
+            time.sleep(0.3)  # as a callback that computes
+            answer = await receiving
+        with pytest.raises(TimeoutError), deadlines.within(0.01):
+            await asyncio.Event().wait()  # it counts again
+        return answer
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        assert runner.run(wait()) == b"an answer"
 
 
 def test_one_that_is_over_from_the_start_harms_no_other_on_uvloop_either() -> None:

@@ -107,6 +107,27 @@ async def gone(process: asyncio.subprocess.Process) -> bool:
     return True
 
 
+async def test_what_comes_while_a_process_is_suspended_is_not_late(project: Project) -> None:
+    asked, gate = asyncio.Event(), asyncio.Event()
+
+    async def held(_: object) -> str:
+        asked.set()
+        await gate.wait()
+        return "<title>held</title>"
+
+    async with serve({"/": held}) as site:
+        project.shop(site.url)
+        options = ["--set", "timeout=0.5", "--set", "retries=0", "--set", "robots=false"]
+        process = await project.start("run", "shop", "--json", *options)
+        await asked.wait()
+        process.send_signal(signal.SIGSTOP)
+        gate.set()
+        await asyncio.sleep(2.0)  # the length of the suspension, not a wait for something
+        process.send_signal(signal.SIGCONT)
+        out, err = await process.communicate()
+    assert b'"done": 1, "failed": 0' in out, err
+
+
 async def test_status_and_query_work_while_the_crawl_runs(project: Project) -> None:
     async with half_a_site(project) as (_, gate):
         process = await project.start("run", "shop", "--log-level", "error", "--json")
