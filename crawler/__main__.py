@@ -38,10 +38,14 @@ def command() -> None:
 
 
 def _flushed() -> bool:
-    """Write out what the standard streams still have; where that fails, Python is to say so."""
+    """Write out what the standard streams still have; where that fails, Python is to say so.
+
+    Of standard error nobody could be told: it changes nothing.
+    """
+    with suppress(OSError, ValueError):
+        sys.stderr.flush()
     try:
-        for stream in (sys.stdout, sys.stderr):
-            stream.flush()
+        sys.stdout.flush()
     except (OSError, ValueError):  # ValueError: somebody has closed it
         return False
     return True

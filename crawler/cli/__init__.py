@@ -9,7 +9,9 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib import import_module
+from io import TextIOWrapper
 from types import ModuleType
 from typing import cast
 
@@ -173,24 +175,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         status, text = _explain(error)
         if _is_of_output(error):
             _give_up_output()
-        if options.verbose:
-            traceback.print_exception(error)
-        click.echo(f"crawler: error: {' '.join(text.split())}", err=True)
+        with suppress(OSError):  # where the log goes there may be no room, and the status counts
+            if options.verbose:
+                traceback.print_exception(error)
+            click.echo(f"crawler: error: {' '.join(text.split())}", err=True)
         return status
 
 
 def _open_standard_streams() -> None:
-    """Have standard output and error lead nowhere when they are closed, as a daemon's may be.
+    """Have standard output and error take whatever is written to them.
 
-    Else files that are opened later have their numbers.
+    When they are closed, as a daemon's may be, they lead nowhere: else files that are opened later
+    have their numbers.
     """
-    if sys.stdout is not None and sys.stderr is not None:
-        return
-    while (free := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
-        pass  # it has become one of the three
-    os.close(free)
-    sys.stdout = sys.stdout or open(_STANDARD_OUTPUT, "w")  # noqa: SIM115
-    sys.stderr = sys.stderr or open(_STANDARD_ERROR, "w")  # noqa: SIM115
+    if sys.stdout is None or sys.stderr is None:
+        while (free := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
+            pass  # it has become one of the three
+        os.close(free)
+        sys.stdout = sys.stdout or open(_STANDARD_OUTPUT, "w")  # noqa: SIM115
+        sys.stderr = sys.stderr or open(_STANDARD_ERROR, "w")  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        # A title may have characters that the terminal's encoding has not: standard error does so.
+        sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _give_up_output() -> None:

@@ -4,6 +4,7 @@ import logging
 import re
 import sys
 from collections.abc import MutableMapping
+from contextlib import suppress
 from functools import cached_property
 from importlib import import_module
 from typing import Any, TextIO
@@ -94,8 +95,9 @@ def notice(text: str, options: LogOptions, **values: Any) -> None:
         log.info(text, **values)
         logging.getLogger("crawler").setLevel(level)
     else:
-        sys.stderr.write(text + "\n")
-        sys.stderr.flush()
+        with suppress(OSError):  # as of a log line: a disk that is full there stops no crawl
+            sys.stderr.write(text + "\n")
+            sys.stderr.flush()
 
 
 def _in_order(_: Any, __: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

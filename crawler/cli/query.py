@@ -8,6 +8,7 @@ import sys
 import time
 from base64 import b64encode
 from collections.abc import Iterator, Sequence
+from io import TextIOWrapper
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,8 @@ def _rows_of_view(connection: sqlite3.Connection, name: str, until: float) -> in
 
 
 def _write(form: str, headers: Sequence[str], rows: Iterator[Sequence[Any]]) -> None:
+    if form != "table" and isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(encoding="utf-8")  # for programs, as `crawler export` writes it
     if form == "csv":
         _write_csv(headers, rows)
     elif form == "json":

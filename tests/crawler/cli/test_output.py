@@ -90,6 +90,32 @@ async def test_standard_output_that_takes_no_more_is_one_line(project: Project) 
             assert process.returncode == 1
 
 
+async def with_a_full_log(project: Project, *arguments: str) -> tuple[int | None, str]:
+    """The exit status of a command whose standard error takes nothing, and its output."""
+    process = await asyncio.create_subprocess_exec(
+        *("sh", "-c", 'exec "$@" 2>/dev/full', "sh", sys.executable, "-m", "crawler", *arguments),
+        cwd=project.path,
+        env=ENVIRONMENT,
+        stdout=asyncio.subprocess.PIPE,
+    )
+    out, _ = await process.communicate()
+    return process.returncode, out.decode()
+
+
+@needs_full
+async def test_a_log_that_takes_no_more_changes_nothing_about_a_run(project: Project) -> None:
+    async with serve(shop_pages(1)) as site:
+        project.shop(site.url)
+        run = ("run", "shop", "--json")
+        for limit in ("1", "2"):  # the second one says that it goes on
+            status, out = await with_a_full_log(
+                project, *run, "--set", f"max_pages={limit}", "-o", "pages.csv"
+            )
+            assert (status, out.count("\n")) == (0, 1)
+            assert (project.path / "pages.csv").exists()
+    assert await with_a_full_log(project, "run", "nobody") == (2, "")
+
+
 WRITER = """
 from crawler import Spider
 
@@ -109,6 +135,25 @@ async def test_a_full_disk_of_the_spiders_own_is_not_taken_for_it(project: Proje
     result = await project.crawler("--log-level", "error", "run", "writer")
     assert "No space left on device, at spiders/writer.py:8 (run again with -v" in result.error
     assert result.status == 1
+
+
+# ── characters ──────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_terminal_without_a_title_s_characters_shows_them_escaped(project: Project) -> None:
+    old = {"PYTHONIOENCODING": "latin-1", "PYTHONUTF8": "0"}
+    async with serve({"/": "<title>Dvo\u0159\u00e1k</title>"}) as site:
+        project.shop(site.url)
+        assert (await project.crawler("run", "shop", "-a", "tag=\u0159", **old)).status == 0
+        process = await project.start("query", "shop", "SELECT title FROM page", **old)
+        out, err = await process.communicate()
+        assert b"Dvo\\u0159\xe1k" in out, err
+        assert r"tag=\u0159" in (await project.crawler("status", "shop", **old)).out
+        for form in ("csv", "json"):  # for programs: as it is
+            shown = await project.crawler(
+                "query", "shop", "SELECT title FROM page", "--format", form, **old
+            )
+            assert "Dvo\u0159\u00e1k" in shown.out
 
 
 # ── a file ──────────────────────────────────────────────────────────────────────────────────
