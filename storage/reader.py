@@ -6,7 +6,7 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from storage.errors import RunMismatch, StoreError
-from storage.health import damaged
+from storage.health import check_log, damaged, log_of
 from storage.schema import check_own, refuse_newer
 
 
@@ -30,10 +30,11 @@ def open_reader(path: Path) -> sqlite3.Connection:
     if not path.is_file():
         what = "is not a file" if path.exists() else "does not exist"
         raise RunMismatch(f"{path} {what}: run the spider first, or name its file with --db")
+    check_log(path)
     try:
         return _open(path, "mode=ro")
     except sqlite3.Error as error:
-        log = _log_of(path)
+        log = log_of(path)
         if os.access(log.parent, os.W_OK):
             raise explain_read_error(error, path) from error
         if _size(log):
@@ -102,17 +103,13 @@ def _take_log_away(path: Path) -> None:
     then: whoever has the file open, or opens it, keeps his log. One with pages in it, of a crawl
     that was cut short, stays for the crawl that goes on.
     """
-    log = _log_of(path)
+    log = log_of(path)
     if not log.is_file() or _size(log):
         return
     with suppress(sqlite3.Error):
         uri = f"{path.absolute().as_uri()}?mode=rw"
         with closing(sqlite3.connect(uri, uri=True, timeout=0.0)) as connection:
             connection.execute("SELECT 1 FROM sqlite_schema LIMIT 1").fetchall()
-
-
-def _log_of(path: Path) -> Path:
-    return Path(os.path.realpath(path) + "-wal")  # SQLite follows links too
 
 
 def _size(path: Path) -> int:

@@ -14,7 +14,7 @@ from storage import cookies as jars
 from storage import frontier, runs
 from storage.commit import commit
 from storage.errors import RunMismatch, StoreError
-from storage.health import check_filesystem, check_whole, damaged
+from storage.health import check_filesystem, check_log, check_whole, damaged
 from storage.lock import FileLock
 from storage.records import (
     Committed,
@@ -90,6 +90,7 @@ class SqliteStore:
         except OSError as error:
             raise self._unwritable(error) from error
         try:
+            check_log(self.path)
             await _to_the_end(self._open())
         except BaseException as error:
             await _to_the_end(self._close())

@@ -14,7 +14,10 @@ import crawler
 from crawler import Item, Request, Spider
 from storage import RunMismatch, StoreError
 from storage.backup import backup
+from storage.sqlite import SqliteStore
 from tests.site import serve
+from tests.storage.store_file import begin, query, requests
+from tests.storage.store_file import path as path
 
 
 class Page(Item):
@@ -121,3 +124,29 @@ async def test_a_disk_that_takes_no_more_is_that_of_the_copy(tmp_path: Path) -> 
     assert done.stderr.startswith("crawler: error: cannot write copy.db: ")
     assert done.returncode == 75
     assert [path.name for path in tmp_path.iterdir()] == ["chain.db"]
+
+
+async def test_a_copy_in_the_place_of_a_crashed_crawl_s_file_is_not_read_with_its_log(
+    path: Path, tmp_path: Path
+) -> None:
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 20), last=True)
+        backup(path, tmp_path / "copy.db")
+        await store.seed(run, requests(21, 2000), last=True)
+        log = (tmp_path / "crawl.db-wal").read_bytes()
+    copy = (tmp_path / "copy.db").read_bytes()
+    path.write_bytes(copy)
+    (tmp_path / "crawl.db-wal").write_bytes(log)
+    for opened in range(2):  # nobody has changed anything for the second time
+        with pytest.raises(
+            StoreError, match=r"^crawl\.db-wal, beside .*: remove it, and crawl\.db-shm"
+        ):
+            query(path, "SELECT * FROM crawl_request")
+        with pytest.raises(StoreError, match=r"^crawl\.db-wal, beside"):
+            async with SqliteStore(path):
+                pass
+        assert path.read_bytes() == copy, opened
+    (tmp_path / "crawl.db-wal").unlink()
+    async with SqliteStore(path) as store:
+        assert (await store.totals(await begin(store))).queued == 20
