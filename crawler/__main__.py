@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib import import_module
 
 _STANDARD_ERROR = 2
+_INTERRUPTED = 130
 _BUFFERED = (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom)
 
 
@@ -33,7 +34,10 @@ def command() -> None:
             _write_the_rest()
 
     atexit.register(leave)  # before anything else is: the first one is called last
-    status = import_module("crawler.cli").main()
+    try:
+        status = import_module("crawler.cli").main()
+    except KeyboardInterrupt:  # it came while that was imported
+        status = _INTERRUPTED
     sys.exit(status)
 
 

@@ -83,7 +83,7 @@ def check_log(path: Path) -> None:
     """Raise `StoreError` when the log beside a file is that of another, which was there before.
 
     SQLite would take what is in it for the file's own. A file that has a log says so in its header
-    (https://sqlite.org/fileformat.html, 1.3.3); that of a copy by `crawler backup` says it has none.
+    (https://sqlite.org/fileformat.html, 1.3.3); a copy by `crawler backup` says that it has none.
     """
     log = log_of(path)
     try:

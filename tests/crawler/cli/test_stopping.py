@@ -64,6 +64,12 @@ async def test_a_stopped_run_is_resumed_and_has_every_page_once(
     assert titles == sorted((f"page {n}",) for n in range(PAGES + 1))
 
 
+async def test_ctrl_c_while_the_command_is_being_loaded_is_no_error(project: Project) -> None:
+    project.write("click.py", "import os, signal\nos.kill(os.getpid(), signal.SIGINT)\n")
+    result = await project.crawler("run", "shop")  # it finds modules here first
+    assert (result.status, result.err) == (130, "")
+
+
 async def test_a_second_signal_ends_the_process_at_once(project: Project) -> None:
     async with half_a_site(project) as (_, gate):
         process = await project.start("run", "shop", "--log-level", "error")
