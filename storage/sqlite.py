@@ -1,6 +1,7 @@
 """The embedded store: a crawl as one SQLite file."""
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
@@ -14,7 +15,7 @@ from storage import cookies as jars
 from storage import frontier, runs
 from storage.commit import commit
 from storage.errors import RunMismatch, StoreError
-from storage.health import check_filesystem, check_log, check_whole, damaged
+from storage.health import check_filesystem, check_log, check_whole, damaged, log_of
 from storage.lock import FileLock
 from storage.records import (
     Committed,
@@ -37,6 +38,10 @@ from storage.transaction import transaction
 
 T = TypeVar("T")
 
+log = logging.getLogger("crawler.storage")
+
+# A write-ahead log of so many bytes, and of twice as many each time, is worth a line in the log.
+_LONG_LOG = 1 << 29
 # KiB of cache from a run's last account on.
 _CACHE_AT_THE_END = 8192
 
@@ -79,6 +84,8 @@ class SqliteStore:
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None
         self._inode = 0
+        self._log = log_of(self._place)
+        self._long_log = _LONG_LOG
 
     async def __aenter__(self) -> Self:
         try:
@@ -149,6 +156,26 @@ class SqliteStore:
             self._lock.keep()
         except OSError as error:
             raise self._unwritable(error) from error
+
+    def _look_at_log(self) -> None:
+        """Say so when the log grows and grows: somebody's transaction still reads what was before.
+
+        Until it ends SQLite cannot write the log back into the file, and begin it again.
+        """
+        try:
+            size = self._log.stat().st_size
+        except OSError:
+            return
+        if size >= self._long_log:
+            self._long_log = 2 * size
+            log.warning(
+                "log_held_up",
+                extra={
+                    "file": str(self.path),
+                    "log_mib": size >> 20,
+                    "hint": "another program reads the file in one long transaction: end it",
+                },
+            )
 
     async def _close(self) -> None:
         thread, self._thread = self._thread, None
@@ -306,7 +333,9 @@ class SqliteStore:
 
         def work(connection: sqlite3.Connection) -> Committed:
             self._check_still_ours()
-            return commit(connection, self._tables, run, visits, hosts, cookies)
+            committed = commit(connection, self._tables, run, visits, hosts, cookies)
+            self._look_at_log()
+            return committed
 
         return await self._run(work)
 

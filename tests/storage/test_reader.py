@@ -16,7 +16,7 @@ from storage.reader import open_reader
 from storage.records import Visit
 from storage.schema import SCHEMA_VERSION
 from storage.sqlite import SqliteStore
-from tests.storage.store_file import begin, item, query, requests
+from tests.storage.store_file import begin, item, query, reading, requests
 from tests.storage.store_file import path as path
 
 _ITEMS = "SELECT number FROM thing ORDER BY number"
@@ -108,6 +108,25 @@ async def test_readers_that_come_and_go_while_a_crawl_writes_cost_neither_anythi
         reader.stdin.close()
         assert await reader.wait() == 0
     assert list(path.parent.iterdir()) == [path]
+
+
+async def test_a_reader_that_stays_and_has_the_log_grow_is_told_of(
+    path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("storage.sqlite._LONG_LOG", 1 << 18)
+    groups = 10
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, groups), last=True)
+        with reading(path) as reader:
+            reader.execute("BEGIN")
+            reader.execute("SELECT * FROM crawl_run").fetchall()
+            for number in range(1, groups + 1):
+                found = requests(number * 2000, number * 2000 + 1999)
+                await store.commit(run, [Visit(number, "a", "done", requests=found)])
+    told = [record for record in caplog.records if record.message == "log_held_up"]
+    assert 2 <= len(told) < groups  # again when it is twice as long
+    assert {record.levelname for record in told} == {"WARNING"}
 
 
 # ── where nothing can be written ────────────────────────────────────────────────────────────
