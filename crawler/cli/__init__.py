@@ -55,7 +55,7 @@ EX_TEMPFAIL = 75  # sysexits.h: try again later
 # What a shell says of a program that SIGINT or SIGPIPE ended.
 _INTERRUPTED = 130
 _BROKEN_PIPE = 141
-_STANDARD_OUTPUT, _STANDARD_ERROR = 1, 2
+_STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 # What the system says of a disk that takes no more, or fails.
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
@@ -185,13 +185,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _open_standard_streams() -> None:
     """Have standard output and error take whatever is written to them.
 
-    When they are closed, as a daemon's may be, they lead nowhere: else files that are opened later
-    have their numbers.
+    The three that are closed, as a daemon's may be, lead nowhere: else files that are opened later
+    have their numbers, and libuv, which does not expect that, ends the process.
     """
-    if sys.stdout is None or sys.stderr is None:
+    if sys.stdin is None or sys.stdout is None or sys.stderr is None:
         while (free := os.open(os.devnull, os.O_RDWR)) <= _STANDARD_ERROR:
-            pass  # it has become one of the three
+            os.set_inheritable(free, True)  # it is one of the three, for child processes too
         os.close(free)
+        sys.stdin = sys.stdin or open(_STANDARD_INPUT)  # noqa: SIM115
         sys.stdout = sys.stdout or open(_STANDARD_OUTPUT, "w")  # noqa: SIM115
         sys.stderr = sys.stderr or open(_STANDARD_ERROR, "w")  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper):

@@ -47,19 +47,51 @@ async def test_a_reader_of_the_demo_may_leave(project: Project) -> None:
     assert status == 141
 
 
-@pytest.mark.parametrize("closed", [">&-", ">&- 2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("closed", ["<&-", ">&-", ">&- 2>&-", "<&- >&- 2>&-"])
 async def test_a_command_works_though_its_standard_streams_are_closed(
-    project: Project, closed: str
+    project: Project, closed: str, processes: str
 ) -> None:
     command = ("sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-m", "crawler")
     async with serve(shop_pages(1)) as site:
         project.shop(site.url)
         process = await asyncio.create_subprocess_exec(
-            *command, "run", "shop", cwd=project.path, env=ENVIRONMENT
+            *command, "run", "shop", "--processes", processes, cwd=project.path, env=ENVIRONMENT
         )
         assert await process.wait() == 0
     found = await project.crawler("query", "shop", "SELECT count(*) FROM crawl_request")
     assert "2" in found.out
+
+
+CHILD = """
+import atexit, os
+from crawler import Spider
+
+class Child(Spider):
+    name = "child"
+    start_urls = [{url!r}]
+
+    def parse(self, response):
+        atexit.register(os.mkdir, "ended")
+        same = [os.path.sameopenfile(number, self.null) for number in range(3)]
+        yield {{"null": same}}
+
+    null = os.open(os.devnull, os.O_RDWR)
+"""
+
+
+async def test_in_child_processes_they_lead_nowhere_either(project: Project) -> None:
+    async with serve(shop_pages(0)) as site:
+        project.write("spiders/child.py", CHILD.format(url=site.url))
+        command = ("sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-m", "crawler")
+        process = await asyncio.create_subprocess_exec(
+            *command, "run", "child", "--processes", "2", cwd=project.path, env=ENVIRONMENT
+        )
+        assert await process.wait() == 0
+    assert project.rows("SELECT data FROM item", "data/child.db") == [
+        ('{"null":[true,true,true]}',)
+    ]
+    assert (project.path / "ended").exists()  # it was not broken off
 
 
 # As a disk that is full: Linux has it, and macOS has not.
