@@ -1,4 +1,4 @@
-"""A signal that comes while a file is written: what there is of the file goes away first."""
+"""A signal that comes while a file is written, say: what there is of it goes away first."""
 
 import signal
 import threading

@@ -5,6 +5,7 @@ import time
 import click
 
 from crawler.cli import show
+from crawler.cli.interrupt import interruptible
 from crawler.cli.logs import notice
 from crawler.cli.options import LogOptions, log_options
 from crawler.selftest.proof import Round, prove
@@ -56,13 +57,14 @@ def selftest(options: LogOptions, kills: int, pages: int, seed: int, processes: 
       crawler selftest --kills 200 --pages 400 --seed 7
     """
     started = time.monotonic()
-    rounds = prove(
-        kills,
-        pages,
-        seed,
-        processes=processes,
-        report=lambda done: notice(_told(done), options),
-    )
+    with interruptible():  # it has files, and processes, to take away
+        rounds = prove(
+            kills,
+            pages,
+            seed,
+            processes=processes,
+            report=lambda done: notice(_told(done), options),
+        )
     out = show.console()
     out.print(show.table(_COLUMNS, [_row(done) for done in rounds], right=set(_COLUMNS) - {"how"}))
     wrong = [done.number for done in rounds if not done.verdict.right]

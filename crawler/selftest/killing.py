@@ -7,13 +7,35 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple
 
 # A crawl that takes longer than this (seconds) hangs; children that outlive it so long are left.
 _PATIENCE = 120.0
 _ORPHANS_END = 10.0
+# Signals by which somebody ends the proof.
+_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+@contextmanager
+def signals_held_back() -> Iterator[None]:
+    """While entered, nobody ends this process but where it waits for a crawl.
+
+    Elsewhere there are files to be taken away; and in a fork Python would pass over a signal.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def signals_as_usual() -> None:
+    """Have signals end this process, a fork of one that holds them back."""
+    for number in _ENDING:
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
 
 
 class Killing:
@@ -51,10 +73,23 @@ class Killing:
             if self._moment is not None and age > self._moment:
                 self._moment = None
                 os.kill(self._pid, signal.SIGKILL)
-            time.sleep(0.001)
+            self._pause()
         if self._has_children:
             _await_end_of_children(self._pid)
         return status
+
+    def _pause(self) -> None:
+        """Wait for a moment, in which a signal may end all this: the crawl, too."""
+        before = signal.pthread_sigmask(signal.SIG_UNBLOCK, ())
+        try:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _ENDING)
+            time.sleep(0.001)
+        except BaseException:
+            os.kill(self._pid, signal.SIGKILL)
+            os.waitpid(self._pid, 0)
+            raise
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
     def _kill_child(self) -> None:
         if children := children_of(self._pid):

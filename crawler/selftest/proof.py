@@ -19,14 +19,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from crawler.engine import Crawl
-from crawler.selftest.killing import Killing
+from crawler.selftest.killing import Killing, signals_as_usual, signals_held_back
 from crawler.selftest.site import SiteServer
 from crawler.selftest.spec import SiteSpec
 from crawler.selftest.verdict import Verdict, judge
@@ -116,7 +116,11 @@ def _round(
     dice = random.Random(spec.seed)  # noqa: S311
     started = time.monotonic()
     died: Counter[str] = Counter()
-    with TemporaryDirectory(prefix="crawler-selftest-") as folder, _served(spec) as site:
+    with (
+        signals_held_back(),
+        TemporaryDirectory(prefix="crawler-selftest-") as folder,
+        _served(spec) as site,
+    ):
         database = Path(folder) / "victim.db"
         span = _SPAN if terms.processes == 1 else _SPAN_WITH_CHILDREN
         finished = False
@@ -199,6 +203,7 @@ def _be_the_child(
 ) -> None:
     code = 1
     try:
+        signals_as_usual()
         crawl = Crawl(
             Victim,
             db=database,
@@ -239,27 +244,32 @@ class _Site:
 def _served(spec: SiteSpec) -> Iterator[_Site]:
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(
-        target=_serve, args=(spec, there), daemon=True
+        target=_serve, args=(spec, here, there), daemon=True
     )
     process.start()
     try:
         yield _Site(here.recv(), here)
     finally:
-        process.terminate()
+        process.kill()  # it holds signals back, as we do
         process.join()
 
 
-def _serve(spec: SiteSpec, pipe: Connection) -> None:
-    asyncio.run(_serve_forever(spec, pipe))
+def _serve(spec: SiteSpec, other_end: Connection, pipe: Connection) -> None:
+    other_end.close()  # so that it ends with the process that asks, and we hear of it
+    asyncio.run(_serve_to_the_end(spec, pipe))
 
 
-async def _serve_forever(spec: SiteSpec, pipe: Connection) -> None:
+async def _serve_to_the_end(spec: SiteSpec, pipe: Connection) -> None:
     async with SiteServer(spec) as server:
 
         def answer() -> None:
-            pipe.recv()
-            pipe.send((dict(server.hits), [moment for moment, _ in server.arrivals]))
+            try:
+                pipe.recv()
+                pipe.send((dict(server.hits), [moment for moment, _ in server.arrivals]))
+            except (EOFError, OSError):
+                os._exit(1)  # nobody is there any more
 
         asyncio.get_running_loop().add_reader(pipe.fileno(), answer)
-        pipe.send(server.url)
+        with suppress(OSError):
+            pipe.send(server.url)
         await asyncio.Event().wait()
