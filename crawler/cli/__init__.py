@@ -237,11 +237,21 @@ def _explain(error: BaseException) -> tuple[int, str]:
         case OSError() if _is_of_output(error):
             said = error.strerror or str(error)
             return 1, f"cannot write to standard output: {said}: make room, or send it elsewhere"
+        case FileNotFoundError() if _is_nowhere():
+            return 2, "the working directory is not there any more: cd to one that is"
         case _:
             said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             line = users_line(error)
             where = f", at {line}" if line else ""
             return 1, f"{said}{where} (run again with -v to see the traceback)"
+
+
+def _is_nowhere() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _is_of_output(error: BaseException) -> bool:

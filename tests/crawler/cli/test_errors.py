@@ -1,12 +1,18 @@
 """What the command line says of an unexpected error: where in the user's code it was raised."""
 
 import json
+import subprocess
+import sys
 from functools import partial
+from pathlib import Path
 
 import pytest
 
-from tests.crawler.cli.project import Project, page
+import crawler
+from tests.crawler.cli.project import ENVIRONMENT, SHOP, Project, page
 from tests.site import serve
+
+ROOT = Path(crawler.__file__).parent.parent
 
 SPIDER = """from pathlib import Path
 import json
@@ -51,3 +57,19 @@ def test_no_line_is_named_where_none_is_the_users(
     monkeypatch.setattr("crawler.cli.project.find_spiders", partial(json.loads, "x"))
     said = project.here("list").error
     assert "JSONDecodeError: Expecting value: line 1 column 1 (char 0) (run again with -v" in said
+
+
+def test_a_working_directory_that_was_removed_is_told(project: Project) -> None:
+    spider = project.write("shop.py", SHOP.format(url="http://127.0.0.1:9/"))
+    gone = project.path / "gone"
+    gone.mkdir()
+    command = ["-m", "crawler", "run", str(spider), "--db", str(project.path / "x.db")]
+    done = subprocess.run(
+        ["sh", "-c", 'rmdir ../gone; exec "$@"', "sh", sys.executable, *command],
+        cwd=gone,
+        env=ENVIRONMENT | {"PYTHONPATH": f"{ENVIRONMENT['PYTHONPATH']}:{ROOT}"},
+        capture_output=True,
+        text=True,
+    )
+    said = "crawler: error: the working directory is not there any more: cd to one that is\n"
+    assert (done.returncode, done.stderr) == (2, said)
