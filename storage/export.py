@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from shutil import copymode
 from typing import Any, Literal, TextIO
 
 from storage.errors import RunMismatch, StoreError
@@ -265,7 +266,7 @@ def _text_stream(out: Path, database: Path) -> Iterator[TextIO]:
         return
     with (
         _replacing(out, database) as part,
-        part.open("x", encoding="utf-8", newline="") as stream,
+        part.open("w", encoding="utf-8", newline="") as stream,
     ):
         yield stream
 
@@ -277,7 +278,11 @@ def _replacing(out: Path, database: Path) -> Iterator[Path]:
         target = out.resolve()
         if target.exists() and target.samefile(database):
             raise _irreplaceable(out)
+        replaces = target.exists()
+        part.touch(0o600 if replaces else 0o666, exist_ok=False)
         yield part
+        if replaces:
+            copymode(target, part)  # who may read that one may read this one, and nobody else
         part.replace(target)
 
 

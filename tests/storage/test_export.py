@@ -345,6 +345,19 @@ def test_a_finished_export_replaces_the_old_file(database: Path, out: Path) -> N
     assert list(out.iterdir()) == [target]
 
 
+@pytest.mark.parametrize("suffix", ["csv", "jsonl", "parquet"])
+def test_who_may_read_the_old_file_may_read_the_new_one_and_nobody_else(
+    database: Path, out: Path, suffix: str
+) -> None:
+    store(database, Book(title="a"), run=2)
+    target = out / f"books.{suffix}"
+    for mode in (0o600, 0o664, 0o400):
+        target.touch()
+        target.chmod(mode)
+        export(database, target)
+        assert target.stat().st_mode & 0o777 == mode
+
+
 def test_a_link_stays_a_link_to_the_exported_file(database: Path, out: Path) -> None:
     store(database, Book(title="a"), run=2)
     (out / "link.jsonl").symlink_to("real.jsonl")
