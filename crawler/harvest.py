@@ -1,5 +1,6 @@
 """What a page yields, as plain rows: the items and requests of its visit."""
 
+from collections.abc import Awaitable, Iterator
 from dataclasses import is_dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -10,10 +11,13 @@ from crawler.backlog import Backlog
 from crawler.callbacks import CallbackError, Methods
 from crawler.links import Discovery, Followed
 from crawler.request import Request, stands_for_url
+from crawler.selection import Selector, SelectorList
 from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
 
 _ITEM = (BaseModel, dict)
+_READ = "write .get() or .getall() after it"
+_ONE_BY_ONE = "write yield from"
 # Characters of the urls that a page brings. On a page itself there are no more than that, but a
 # long <base> makes 200 MB of links out of 500 KB.
 _LONGEST = 16 << 20
@@ -73,13 +77,11 @@ class Harvest:
             try:
                 self.items.append(row_of(output, self._url))
             except ValueError as error:
-                raise CallbackError("item_error", str(error)) from error
+                hint = f": {_READ}" if ".Selector'>" in str(error) else ""  # ours, or parsel's
+                raise CallbackError("item_error", f"{error}{hint}") from error
         elif output is not None:
-            hint = ""
-            if is_dataclass(output):
-                hint = ": inherit from crawler.Item instead of @dataclass, or yield asdict(…)"
             raise TypeError(
-                f"a callback yields items, dicts and Requests, not {type(output).__name__}{hint}"
+                f"a callback yields items, dicts and Requests, not {_no_result(output)}"
             )
 
     def pass_over(self, followed: Followed, like: Request) -> int:
@@ -119,3 +121,19 @@ class Harvest:
                 raise CallbackError("too_many_results", what)
         if known.state == "skipped" and record.state == "queued":
             self._requests[record.fingerprint] = record  # one link is enough to follow
+
+
+def _no_result(output: object) -> str:
+    """Return what a callback yields that is no result, and what to write instead."""
+    kind, hint = type(output).__name__, ""
+    if isinstance(output, Selector | SelectorList):
+        hint = f": {_READ}"
+    elif isinstance(output, Followed):
+        kind, hint = "several requests at once", f": {_ONE_BY_ONE}"
+    elif isinstance(output, list | tuple | set | Iterator):
+        hint = f": {_ONE_BY_ONE}"
+    elif isinstance(output, Awaitable):
+        hint = ": write await before it"
+    elif is_dataclass(output):
+        hint = ": inherit from crawler.Item instead of @dataclass, or yield asdict(…)"
+    return kind + hint

@@ -271,6 +271,10 @@ class SelectorList(list[Selector]):
         return next(matches, default)
 
 
+_UNREAD = Selector(text="")
+_append = list.append
+
+
 class _Pending(SelectorList):
     """What a search finds, while nobody has asked for more than the first of it.
 
@@ -279,6 +283,9 @@ class _Pending(SelectorList):
     """
 
     def __init__(self, search: _Search, query: str, page: _Page) -> None:
+        # Code written in C, such as pydantic's, looks into a list without asking it: what it finds
+        # there must be no empty one.
+        _append(self, _UNREAD)
         self._search = search
         self._about = query, page
 
@@ -320,7 +327,7 @@ def _looking(name: str) -> Callable[..., Any]:
         found = [_selector(one, *self._about) for one in select(*self._search)]
         del self._search, self._about
         self.__class__ = SelectorList  # type: ignore[assignment]
-        self.extend(found)
+        self[:] = found
         return getattr(self, name)(*arguments, **keywords)
 
     return method
@@ -333,3 +340,4 @@ _OF_LISTS = (
 )
 for _name in _OF_LISTS.split():
     setattr(_Pending, _name, _looking(_name))
+_Pending.__name__ = SelectorList.__name__  # as messages call it

@@ -7,7 +7,7 @@ import pytest
 
 from crawler import Item, Spider
 from storage import StoreError
-from tests.crawler.words_page import NEXT, PAGE, STATES, Word
+from tests.crawler.words_page import NEXT, PAGE, STATES, Quote, Word
 from tests.site import serve
 
 
@@ -127,6 +127,39 @@ async def test_a_value_that_cannot_be_stored_costs_its_page_only(crawl, rows):
         await crawl(Unstorable)
     assert rows(STATES) == [("failed", "item_error"), ("done", None)]
     assert rows("SELECT data FROM item") == ['{"value":1}']
+
+
+@pytest.mark.parametrize(
+    ("select", "reason", "said"),
+    [
+        (
+            lambda page: Quote(text="", at="2024-01-01", author={"name": ""}, tags=page.css("b")),
+            "spider_error",
+            "a valid string",
+        ),
+        (lambda page: {"texts": page.css("b")}, "item_error", "write .get() or .getall()"),
+        (lambda page: {"text": page.css("b")[0]}, "item_error", "write .get() or .getall()"),
+        (lambda page: {"texts": page.xpath("//b")}, "item_error", "write .get() or .getall()"),
+        (lambda page: page.css("b"), "spider_error", "not SelectorList: write .get() or .getall()"),
+        (lambda page: page.css("b")[0], "spider_error", "not Selector: write .get() or .getall()"),
+        (lambda page: page.follow_all("a"), "spider_error", "requests at once: write yield from"),
+        (lambda page: [{}, {}], "spider_error", "not list: write yield from"),
+        (lambda page: ({} for _ in "ab"), "spider_error", "not generator: write yield from"),
+    ],
+)
+async def test_what_was_to_be_read_or_gone_through_is_told(select, reason, said, crawl, rows):
+    async with serve({"/": PAGE}) as site:
+
+        class Forgetful(Spider):
+            name = "forgetful"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                yield select(response)
+
+        await crawl(Forgetful)
+    assert rows(STATES) == [("failed", reason)]
+    assert said in rows("SELECT error FROM crawl_request")[0]
 
 
 async def test_an_unannounced_model_that_clashes_with_a_table_costs_its_page_only(crawl, rows):

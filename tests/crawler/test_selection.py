@@ -4,9 +4,12 @@ import re
 import sys
 
 import pytest
+from pydantic import ValidationError
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
+from crawler import Item
 from crawler.selection import Selector, SelectorList
+from storage.json_text import json_text
 
 PAGE = """<!doctype html><html><head><title>Shop</title></head><body>
 <div class="card" id="one"><h2>One <i>!</i> book</h2><a href="/1" data-empty>first</a></div>
@@ -210,6 +213,22 @@ def test_an_element_outlives_its_page() -> None:
     link = Selector(PAGE).css("a")[0]
     assert link.css("::text").get() == "first"
     assert link.attrib["href"] == "/1"
+
+
+def test_a_selection_that_nobody_has_read_is_not_taken_for_an_empty_list(page: Selector) -> None:
+    # Code written in C looks into a list without asking it.
+    class Links(Item):
+        texts: list[str]
+
+    with pytest.raises(ValidationError, match="valid string"):
+        Links(texts=page.css("a"))
+    with pytest.raises(ValidationError, match="valid string"):
+        Links(texts=page.css("a::text"))
+    with pytest.raises(ValueError, match="Selector"):
+        json_text({"links": page.css("a")})
+    assert Links(texts=page.css("a::text").getall()).texts == ["first", "second"]
+    assert Links(texts=page.css("b::text").getall()).texts == []
+    assert [*page.css("b")] == []
 
 
 def test_a_query_is_refused_whatever_the_page_contains() -> None:
