@@ -11,9 +11,12 @@ from crawler.middleware import Handler, Middleware, around, compose
 from crawler.passage import Passage
 from crawler.request import Request, identify
 from crawler.response import Response
+from crawler.url import redact
 
 # Whether another request than the one of that id stands for the page of a fingerprint.
 Stands = Callable[[int, int], Awaitable[bool]]
+
+_NAMED = {"private_address": " (a start URL, or allow_private, names the hosts that may be)"}
 
 # The contact of the visit whose middleware is running, if any.
 VISITING: ContextVar[Contact | None] = ContextVar("visiting", default=None)
@@ -83,3 +86,6 @@ class Door:
             except RetryLater as later:
                 request.attempts += later.counts
                 await asyncio.sleep(later.delay)
+            except DropRequest as drop:  # else nobody could tell what it is about
+                drop.args = (f"{drop.reason}: {redact(request.url)}{_NAMED.get(drop.reason, '')}",)
+                raise

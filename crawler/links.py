@@ -106,6 +106,8 @@ def _href(link: Any) -> str | None:
     if isinstance(link, Selector) or hasattr(link, "attrib"):  # parsel's, from xpath()
         value = link.attrib.get("href")
         return value.strip(_AROUND) if value is not None else None
+    if link is None:
+        raise ValueError("cannot follow None: the selection found nothing")
     raise ValueError(f"cannot follow a {type(link).__name__}")
 
 

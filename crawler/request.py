@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 from crawler import payload as payloads
 from crawler.errors import InvalidUrl
 from crawler.logs import get_logger
+from crawler.naming import name_of_callback
 from crawler.scrapy_names import META
 from crawler.url import LONGEST_KNOWN, canonical, fingerprint, host_of, is_web, redact
 from storage.records import NewRequest, QueuedRequest
@@ -34,6 +35,10 @@ _NOT_IN_VALUE = re.compile(r"[\x00-\x1f\x7f;\ud800-\udfff]")
 _NOT_IN_NAME = re.compile(r"[\x00-\x20\x7f;=\ud800-\udfff]")
 
 _NO_STATUS: frozenset[int] = frozenset()
+
+_JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
+_BODIES = frozenset({_JSON, _FORM})
+_WITHOUT_FORM = frozenset({"GET", "HEAD"})  # the form is their query, as in browsers
 
 T = TypeVar("T")
 
@@ -72,11 +77,11 @@ class Request:
 
     `url` is absolute, or is made so by `response.follow`. `callback` and `errback` are methods
     of the spider (kept by name, so that the request can wait in the file); no callback means
-    `parse`. `body` is bytes or text; `json` and `form` build one and its Content-Type, and
-    make the method POST when none is given. `meta` and `cb_kwargs` are kept as JSON. Higher
-    `priority` goes first within a host. `dont_filter` fetches the page even when the crawl
-    has seen it. `handle_status` lists statuses outside 2xx that go to the callback. `cookies`
-    are put into the request's jar, for its host: later requests send them too.
+    `parse`. `body` is bytes or text; `json` and `form` build one and its Content-Type, and make
+    the method POST when none is given; a GET has its form in the query. `meta` and `cb_kwargs`
+    are kept as JSON. Higher `priority` goes first within a host. `dont_filter` fetches the page
+    even when the crawl has seen it. `handle_status` lists statuses outside 2xx that go to the
+    callback. `cookies` are put into the request's jar, for its host: later requests send them.
 
     Raises `ValueError` when the url or an argument cannot be right.
     """
@@ -142,17 +147,21 @@ class Request:
         self._cookies = _cookies(cookies) if cookies else None
         self._meta = dict(meta) if meta else None
         self._cb_kwargs = dict(cb_kwargs) if cb_kwargs else None
+        self.method = method.upper() if method else "GET"
+        if form and method and self.method in _WITHOUT_FORM:
+            self.url, form = f"{re.split('[?#]', url, maxsplit=1)[0]}?{_encoded(form)}", None
         self.body: bytes | None = None
         if body or json is not None or form:
             self.body = _body(body, json, form, self.headers)
-        self.method = method.upper() if method else "GET"
-        if method is None and (json is not None or form):
-            self.method = "POST"
-        self.callback = callback if callback is None else _name(callback)
-        self.errback = errback if errback is None else _name(errback)
+            if not method and not body:
+                self.method = "POST"
+        self.callback = callback if callback is None else name_of_callback(callback)
+        self.errback = errback if errback is None else name_of_callback(errback)
+        if not isinstance(priority, int):
+            raise ValueError(f"a priority is a whole number, not {priority!r}")
         self.priority = priority
         self.dont_filter = dont_filter
-        self.handle_status = frozenset(handle_status) if handle_status else _NO_STATUS
+        self.handle_status = _statuses(handle_status) if handle_status else _NO_STATUS
         # Set by the crawl: the row in the frontier, how far from the start, tries so far.
         self.id = self.depth = self.attempts = 0
         self.nofollow = False  # the link says rel=nofollow, and `robots_meta` is on
@@ -176,24 +185,20 @@ class Request:
         }
         if "json" in changes or "form" in changes:
             arguments["body"] = None
+            arguments["headers"] = {k: v for k, v in self.headers.items() if v not in _BODIES}
+            if self.method == "GET" and not self.body:
+                arguments["method"] = None  # POST, as that of a new request
         copy = type(self)(**{**arguments, **changes})
         copy.id, copy.depth, copy.attempts = self.id, self.depth, self.attempts
         copy.phases, copy.contact, copy.nofollow = self.phases, self.contact, self.nofollow
         return copy
 
+    def copy(self) -> Self:
+        """Return the same request once more, to be changed."""
+        return self.replace()
+
     def __repr__(self) -> str:
         return f"<{self.method} {redact(self.url)}>"
-
-
-def _name(callback: Callback) -> str:
-    if isinstance(callback, str):
-        return callback
-    name = getattr(callback, "__name__", "")
-    if getattr(callback, "__self__", None) is None or not name.isidentifier():
-        raise ValueError(
-            f"a callback is a method of the spider, kept by its name, and {callback!r} is not"
-        )
-    return name
 
 
 def _headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -221,12 +226,27 @@ def _body(
         raise ValueError("a request has one body: give one of body, json and form")
     kind = None
     if json is not None:
-        body, kind = jsonlib.dumps(json), "application/json"
+        body, kind = jsonlib.dumps(json), _JSON
     elif form:
-        body, kind = urlencode(form, doseq=True), "application/x-www-form-urlencoded"
+        body, kind = _encoded(form), _FORM
+    elif not isinstance(body, bytes | bytearray | str):
+        what = type(body).__name__
+        raise ValueError(f"a body is bytes or text, not {what}: write json= or form= for values")
     if kind and not any(name.lower() == "content-type" for name in headers):
         headers["Content-Type"] = kind
-    return body.encode() if isinstance(body, str) else body
+    return body.encode() if isinstance(body, str) else bytes(body or b"")
+
+
+def _encoded(form: Mapping[str, Any]) -> str:
+    """Return a form as it is sent; a field that is None is left out."""
+    pairs = form.items() if isinstance(form, Mapping) else form
+    return urlencode([pair for pair in pairs if pair[1] is not None], doseq=True)
+
+
+def _statuses(given: Iterable[int]) -> frozenset[int]:
+    if not (isinstance(given, Iterable) and all(isinstance(one, int) for one in given)):
+        raise ValueError(f"handle_status is a list of numbers, such as [404], not {given!r}")
+    return frozenset(given)
 
 
 # ── to and from the frontier ────────────────────────────────────────────────────────────────

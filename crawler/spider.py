@@ -61,6 +61,7 @@ class Spider:
     # Models that the spider yields but imports from elsewhere; its own module's are found.
     items: Sequence[type[BaseModel]] = ()
 
+    _has_callbacks: ClassVar[bool] = True
     _fetch: "Callable[[Request], Awaitable[Response]] | None" = None
     _reserved: ClassVar[frozenset[str]] = frozenset({"settings", "logger", "middleware", "items"})
 
@@ -91,12 +92,14 @@ class Spider:
         """Return the response to a request made from within a callback, at once.
 
         It passes through the same door as every other fetch: robots.txt, politeness, limits
-        and middleware, but not the spider's scope. Raises `FetchError` when it fails, and
-        `DropRequest` when it is not allowed.
+        and middleware, but not the spider's scope. Its status may be any; see `response.ok`. Raises
+        `FetchError` when there is no answer, and `DropRequest` when it is not allowed.
         """
         if self._fetch is None:
             raise SpiderError("fetch() works only while the spider is being run")
-        return await self._fetch(Request(request) if isinstance(request, str) else request)
+        if not isinstance(request, Request):
+            request = Request(request)
+        return await self._fetch(request)
 
     @property
     def logger(self) -> Any:

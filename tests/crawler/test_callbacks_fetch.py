@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from crawler import FetchError, Request, Spider
+from crawler import DropRequest, FetchError, Request, Spider
 from tests.crawler.links_site import until
 from tests.crawler.words_page import PAGE
 from tests.site import serve
@@ -150,6 +150,29 @@ async def test_fetch_obeys_robots_txt(crawl, rows):
         await crawl(Sneaking)
         assert site.hits["/private"] == 0
     assert rows("SELECT state FROM crawl_request") == ["failed"]
+
+
+async def test_what_fetch_does_not_fetch_is_told_with_its_url(crawl, rows):
+    async with serve({"/": PAGE, "/robots.txt": "User-agent: *\nDisallow: /no"}) as site:
+
+        class Sneaking(Spider):
+            name = "sneaking"
+            start_urls = [site.url]
+
+            async def parse(self, response):
+                for url in (f"{site.url}no", "http://127.0.0.2:1234/", None):
+                    try:
+                        await self.fetch(url)
+                    except (DropRequest, ValueError) as error:
+                        yield {"is": str(error)}
+
+        await crawl(Sneaking)
+        assert rows("SELECT data ->> 'is' FROM item ORDER BY _id") == [
+            f"robots: {site.url}no",
+            "private_address: http://127.0.0.2:1234/ "
+            "(a start URL, or allow_private, names the hosts that may be)",
+            "a request's url is a string, not NoneType",
+        ]
 
 
 @pytest.mark.parametrize("robots", [True, False])

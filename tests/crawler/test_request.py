@@ -1,6 +1,7 @@
 """What a request is made of, and which of them are one."""
 
 import json
+from functools import partial
 
 import pytest
 
@@ -49,6 +50,15 @@ def test_a_given_method_and_content_type_win():
     assert (request.method, request.headers) == ("PUT", {"content-type": "application/x"})
 
 
+def test_a_form_that_is_sent_by_get_is_the_query_as_in_a_browser():
+    form = {"q": "a b&ü", "n": [1, 2], "no": None}
+    request = Request("http://a.example/find?old=1#top", method="get", form=form)
+    assert request.url == "http://a.example/find?q=a+b%26%C3%BC&n=1&n=2"
+    assert (request.method, request.body, request.headers) == ("GET", None, {})
+    assert Request("http://a.example/", form={"q": "1", "no": None}).body == b"q=1"
+    assert Request("http://a.example/", method="GET", json={"q": 1}).body == b'{"q": 1}'
+
+
 def test_text_as_body_is_sent_as_utf_8():
     assert Request("http://a.example/", method="POST", body="ü").body == b"\xc3\xbc"
 
@@ -74,6 +84,89 @@ def test_a_method_of_the_spider_is_kept_by_its_name():
 def test_a_lambda_is_refused_as_callback(field):
     with pytest.raises(ValueError, match="method of the spider"):
         Request("http://a.example/", **{field: lambda response: None})
+
+
+class Pages:
+    """No spider, though it has a method that is called like one's."""
+
+    def parse_it(self, response):
+        """No callback."""
+
+
+def test_a_method_of_something_else_is_not_taken_for_the_spiders():
+    with pytest.raises(ValueError, match=r"Pages\.parse_it is not: write a method that calls it"):
+        Request("http://a.example/", Pages().parse_it)
+    with pytest.raises(ValueError, match=r"list\.append is not: write a method that calls it"):
+        Request("http://a.example/", errback=[].append)
+
+
+def _logged(method):
+    def wrapper(self, response):
+        return method(self, response)
+
+    return wrapper
+
+
+class Named(Some):
+    name = "named"
+    other_name = Some.parse_it
+
+    def __private(self, response):
+        """A callback whose name Python changes."""
+
+    @_logged
+    def parse_logged(self, response):
+        """A callback with another function around it."""
+
+    @classmethod
+    def of_the_class(cls, response):
+        """A callback that needs no spider."""
+
+    @staticmethod
+    def alone(response):
+        """A callback that is given by its name."""
+
+    def private(self):
+        return self.__private
+
+
+def test_a_callback_is_kept_by_the_name_that_the_spider_has_for_it():
+    spider = Named()
+    methods = (spider.private(), spider.parse_logged, spider.of_the_class, spider.other_name)
+    names = [Request("http://a.example/", method).callback for method in methods]
+    assert names == ["_Named__private", "parse_logged", "of_the_class", "parse_it"]
+    assert all(callable(getattr(spider, name)) for name in names)
+
+
+@pytest.mark.parametrize(
+    ("callback", "said"),
+    [
+        (Named.alone, r"Named\.alone is not: write its name, 'alone'"),
+        (Named.parse_it, r"Some\.parse_it is not: write its name, 'parse_it'"),
+        (lambda response: None, "write a method, and pass what it needs in cb_kwargs"),
+        (partial(Named().parse_it, x=1), "partial is not: write a method, and pass what it needs"),
+        (_logged, "_logged is not: write a method that calls it"),
+        (7, "int is not: write a method"),
+    ],
+)
+def test_what_to_write_instead_of_a_callback_that_is_no_method_is_told(callback, said):
+    with pytest.raises(ValueError, match=said):
+        Request("http://a.example/", callback)
+
+
+@pytest.mark.parametrize(
+    ("argument", "said"),
+    [
+        ({"body": {"a": 1}}, "a body is bytes or text, not dict: write json= or form="),
+        ({"priority": "high"}, "a priority is a whole number, not 'high'"),
+        ({"priority": 0.5}, "a priority is a whole number, not 0.5"),
+        ({"handle_status": 404}, r"handle_status is a list of numbers, such as \[404\], not 404"),
+        ({"handle_status": ["404"]}, r"handle_status is a list .* not \['404'\]"),
+    ],
+)
+def test_an_argument_of_the_wrong_kind_is_told_where_it_is_given(argument, said):
+    with pytest.raises(ValueError, match=said):
+        Request("http://a.example/", **argument)
 
 
 def test_a_function_that_is_no_method_is_refused_as_callback():
@@ -115,6 +208,28 @@ def test_replace_changes_what_is_named_and_keeps_the_rest():
 def test_replacing_the_body_by_json_replaces_it():
     request = Request("http://a.example/", method="POST", body=b"x")
     assert request.replace(json=[1]).body == b"[1]"
+
+
+def test_replacing_the_body_says_what_it_is_now_and_posts_it_as_a_new_request_does():
+    page = Request("http://a.example/")
+    form = page.replace(form={"q": "1"})
+    assert (form.method, form.url, form.body) == ("POST", "http://a.example/", b"q=1")
+    json_again = form.replace(json={"q": 2})
+    assert json_again.headers == {"Content-Type": "application/json"}
+    assert form.replace(form={"q": "2"}).body == b"q=2"
+    mine = form.replace(headers={"Content-Type": "x/y"}, json=1)
+    assert mine.headers == {"Content-Type": "x/y"}
+    assert page.replace(method="PUT", json=1).method == "PUT"
+    searched = Request("http://a.example/", method="GET", json={"page": 1})
+    assert searched.replace(json={"page": 2}).method == "GET"
+
+
+def test_a_copy_is_another_request_with_the_same_in_it():
+    request = Request("http://a.example/", "parse_it", meta={"k": 1})
+    copy = request.copy()
+    copy.dont_filter, copy.meta["k"] = True, 2
+    assert (copy.url, copy.callback) == (request.url, request.callback)
+    assert (request.dont_filter, request.meta) == (False, {"k": 1})
 
 
 @pytest.mark.parametrize(

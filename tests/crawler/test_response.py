@@ -151,6 +151,12 @@ def test_following_an_empty_selection_is_an_error():
         page(LINKS).follow(page(LINKS).css("table"))
 
 
+def test_following_nothing_says_that_nothing_was_found():
+    response = page(LINKS)
+    with pytest.raises(ValueError, match="cannot follow None: the selection found nothing"):
+        response.follow(response.css("a.no::attr(href)").get())
+
+
 def test_following_an_element_without_a_url_is_an_error():
     with pytest.raises(ValueError, match="no url"):
         page(LINKS).follow(page(LINKS).css("nav"))
