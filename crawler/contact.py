@@ -140,7 +140,8 @@ class Contact:
         if verdict is None:
             verdict = await self._house.learn(origin_of(url), gate)
         if verdict.again:
-            raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason)
+            # The tries of robots.txt are counted for themselves.
+            raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason, counts=False)
         if verdict.failed:
             raise FetchError(verdict.reason, f"robots.txt of {origin_of(url)}")
         if not book.allows(verdict, url):

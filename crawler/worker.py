@@ -11,7 +11,7 @@ from crawler.backlog import Backlog
 from crawler.callbacks import Methods, is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
-from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater, UsageError
+from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater, UsageError, users_line
 from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.logs import get_logger
 from crawler.middleware import Handler
@@ -168,7 +168,8 @@ class Worker:
                 raise
             visit.reason = "middleware_error"
             visit.error = trace_of(error)
-            log.error("middleware_error", url=redact(request.url), error=name_of(error))
+            at = {"at": line} if (line := users_line(error)) else {}
+            log.error("middleware_error", url=redact(request.url), error=name_of(error), **at)
             return Failure(request, visit.reason, error)
         finally:
             VISITING.reset(visiting)

@@ -41,10 +41,17 @@ def around(layer: Middleware, inner: Handler) -> Handler:
 
 
 def _checked(layer: Middleware) -> Middleware:
+    name = getattr(layer, "__name__", repr(layer))
+
     async def checked(request: Request, call_next: Handler) -> Response:
-        response: Any = await layer(request, call_next)
+        answer: Any = layer(request, call_next)
+        if not isinstance(answer, Awaitable):
+            kind = type(answer).__name__
+            raise TypeError(
+                f"middleware {name} is awaited, and its {kind} cannot be: write async def"
+            )
+        response: Any = await answer
         if not isinstance(response, Response):
-            name = getattr(layer, "__name__", repr(layer))
             raise TypeError(f"middleware {name} returned {type(response).__name__}, no Response")
         return response
 

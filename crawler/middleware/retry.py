@@ -34,6 +34,13 @@ def retry(settings: Settings) -> Middleware:
                 raise
             delay = backoff_delay(request.attempts + 1, base=settings.backoff)
             raise RetryLater(max(delay, error.after), error.reason) from error
+        except (
+            RetryLater
+        ) as later:  # of a middleware of the user's, which need not look at the tries
+            if last and later.counts:
+                detail = f"a middleware put it back {settings.retries + 1} times"
+                raise FetchError(later.reason, detail) from later
+            raise
         if last or not is_retry_status(response.status):
             return response
         delay = backoff_delay(request.attempts + 1, base=settings.backoff)

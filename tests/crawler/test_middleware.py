@@ -2,6 +2,7 @@
 """The user's own middleware, around the fetcher."""
 
 import asyncio
+import re
 
 import pytest
 
@@ -67,6 +68,33 @@ async def test_a_method_is_named_in_the_class_body(crawl, rows, by_name):
 async def test_a_middleware_that_is_no_function_is_told_before_anything_runs(crawl, db):
     with pytest.raises(UsageError, match="middleware 'cont' of"):
         await crawl(reader("http://127.0.0.1:1/", middleware=["cont"]))
+    assert not db.exists()
+
+
+async def _alone(request, call_next):
+    return await call_next(request)
+
+
+class OfScrapys:
+    def process_request(self, request, spider):
+        """Nobody calls this."""
+
+
+@pytest.mark.parametrize(
+    ("middleware", "said"),
+    [
+        (_alone, "middleware of reader is a list of functions, not function: put it into [ ]"),
+        ("count", "middleware of reader is a list of functions, not str: put it into [ ]"),
+        ([OfScrapys()], "middleware OfScrapys of reader is not a function: write async def mw(req"),
+        ([OfScrapys], "middleware OfScrapys of reader is not a function: write async def mw(requ"),
+    ],
+)
+async def test_middleware_of_another_shape_is_told_before_anything_runs(
+    middleware, said, crawl, db
+):
+    with pytest.raises(UsageError) as caught:
+        await crawl(reader("http://127.0.0.1:1/", middleware=middleware))
+    assert str(caught.value).startswith(said)
     assert not db.exists()
 
 
@@ -274,6 +302,30 @@ async def test_a_middleware_that_forgets_to_answer_costs_its_request_and_is_name
     assert "forgetful" in rows("SELECT error FROM crawl_request")[0]
 
 
+@pytest.mark.parametrize("answer", [None, Response("http://a.example/")])
+async def test_a_middleware_that_is_not_async_costs_its_request_and_is_told(answer, crawl, rows):
+    def plain(request, call_next):
+        return answer
+
+    async with serve({"/": ""}) as site:
+        await crawl(reader(site.url, middleware=[plain]))
+    assert rows(STATES) == [("failed", "middleware_error")]
+    said = (
+        f"middleware plain is awaited, and its {type(answer).__name__} cannot be: write async def"
+    )
+    assert said in rows("SELECT error FROM crawl_request")[0]
+
+
+async def test_the_log_says_where_a_middleware_raised(crawl, caplog):
+    async def broken(request, call_next):
+        return await call_next(request.headers["token"])
+
+    async with serve({"/": ""}) as site:
+        await crawl(reader(site.url, middleware=[broken]))
+    (line,) = [r.getMessage() for r in caplog.records if "middleware_error" in r.getMessage()]
+    assert re.search(r"at=tests/crawler/test_middleware\.py:\d+", line)
+
+
 async def test_a_middleware_may_fail_a_request_with_a_reason_of_its_own(crawl, rows):
     async def captcha(request, call_next):
         response = await call_next(request)
@@ -302,3 +354,24 @@ async def test_a_middleware_may_put_a_request_back_for_later(crawl, rows):
         assert site.hits["/"] == 1
     assert tries == [0, 1, 2]
     assert rows(TRIES) == [("done", None, 3)]
+
+
+@pytest.mark.parametrize("counts", [True, False])
+async def test_putting_a_request_back_again_and_again_ends_unless_it_does_not_count(
+    counts, crawl, rows
+):
+    tries = []
+
+    async def never(request, call_next):
+        tries.append(request.attempts)
+        if len(tries) > 10:
+            raise DropRequest("enough")
+        raise RetryLater(0.001, "not_yet", counts=counts)
+
+    async with serve({"/": "hello"}) as site:
+        async with asyncio.timeout(10):
+            await crawl(reader(site.url, middleware=[never]), retries=2)
+    assert rows("SELECT state, reason FROM crawl_request") == (
+        [("failed", "not_yet")] if counts else [("skipped", "enough")]
+    )
+    assert tries == ([0, 1, 2] if counts else [0] * 11)
