@@ -18,6 +18,7 @@ from crawler.markup import Look, parse, parse_aside, try_aside, utf8
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
 from crawler.url import join
+from crawler.xml_text import for_html
 
 # How files begin that are no markup, whatever their Content-Type says (as in the MIME Sniffing
 # standard, sections 6 and 7; only what no text begins with).
@@ -44,6 +45,11 @@ _NO_BASE = ("data:", "javascript:")
 @lru_cache(maxsize=256)
 def _is_markup_type(content_type: str) -> bool:
     return "html" in content_type or "xml" in content_type
+
+
+@lru_cache(maxsize=256)
+def _is_xml_type(content_type: str) -> bool:
+    return "xml" in content_type and "html" not in content_type
 
 
 class _once(Generic[T]):  # noqa: N801 - it is used as a decorator
@@ -210,9 +216,9 @@ class Response:
     @_once
     def _page(self) -> bytes:
         """What is parsed: UTF-8 as it came, whether it is valid or not, or the text in it."""
-        if self.encoding == "utf-8":
-            return self.body.removeprefix(BOM_UTF8)
-        return utf8(self.text)
+        as_utf8 = self.encoding == "utf-8"
+        page = self.body.removeprefix(BOM_UTF8) if as_utf8 else utf8(self.text)
+        return for_html(page) if _is_xml_type(self.content_type) else page
 
     @_once
     def _look(self) -> Look:

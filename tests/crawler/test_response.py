@@ -1,8 +1,11 @@
 """What came back: what it says of itself, its links, and what lies about itself."""
 
+import time
+
 import pytest
 
 from crawler import Request, Response, Spider
+from crawler.xml_text import for_html
 from tests.crawler.read_pages import HTML
 from tests.site import serve
 
@@ -96,6 +99,48 @@ def test_xpath_is_empty_too_on_a_page_that_is_not_html():
 )
 def test_html_and_xml_have_selections(kind):
     assert page("<a href=/x>x</a>", **{"Content-Type": kind}).css("a::text").get() == "x"
+
+
+FEED = """<?xml version="1.0"?><rss><channel><item>
+<title><![CDATA[Cats & <b>dogs</b>]]></title><media:thumbnail url="a.png" /><category/><br/>
+<description>about <![CDATA[<p>cats</p> & <a href="/no">dogs</a>]]>, <![CDATA[]]>mostly
+</description>
+<link>http://a.example/1</link><guid isPermaLink='true'>1</guid><note>a ]]&gt; b</note>
+</item></channel></rss>"""
+
+
+@pytest.mark.parametrize("kind", ["application/rss+xml", "text/xml"])
+@pytest.mark.parametrize("charset", ["utf-8", "utf-16"])
+def test_xml_has_its_cdata_as_text_and_its_empty_elements_empty(kind, charset):
+    feed = page(FEED.encode(charset), **{"Content-Type": f"{kind}; charset={charset}"})
+    (item,) = feed.css("item")
+    assert item.css("title::text").get() == "Cats & <b>dogs</b>"
+    text = 'about <p>cats</p> & <a href="/no">dogs</a>, mostly\n'
+    assert item.css("description::text").getall() == [text]
+    assert feed.css("item > guid::text").getall() == ["1"]
+    assert feed.css("item > *:empty").attrib == {"url": "a.png"}
+    assert item.css("note::text").get() == "a ]]> b"
+    assert feed.css("a, p, b") == []
+    assert len(feed.css("br")) == 1
+    assert item.re_first(r"<link>\s*([^<\s]+)") == "http://a.example/1"
+    assert feed.text.startswith("<?xml")
+
+
+def test_cdata_that_never_ends_is_text_to_the_end_and_html_is_left_as_it_is():
+    feed = page("<a>1</a><b><![CDATA[x <i>y", **{"Content-Type": "text/xml"})
+    assert feed.css("b::text").getall() == ["x <i>y"]
+    for kind in ("text/html", "application/xhtml+xml"):
+        document = page("<script>//<![CDATA[\na && b//]]></script>", **{"Content-Type": kind})
+        assert document.css("script::text").get() == "//<![CDATA[\na && b//]]>"
+
+
+@pytest.mark.parametrize(
+    "text", ["<![CDATA[", "<a ", "<a/", "<![CDATA[x]]", "<a/>", "<" + "a" * 99]
+)
+def test_no_xml_takes_more_than_its_share_of_time(text):
+    started = time.process_time()
+    for_html(b"<a " + text.encode() * 50_000)
+    assert time.process_time() - started < 1
 
 
 def test_xpath_selects_as_parsel_does():

@@ -1,10 +1,14 @@
 # ruff: noqa: RUF012 - spiders are written here as their users write them
 """Spiders as Scrapy's reference writes them, with only the imports and addresses changed."""
 
+import gzip
+import zlib
+
 import crawler as scrapy
 from tests.crawler.toscrape import QUOTES, texts
 from tests.crawler.toscrape import items as items
 from tests.crawler.toscrape import toscrape as toscrape
+from tests.site import serve
 
 
 async def test_spider_arguments_through_init(toscrape, crawl, items):
@@ -157,3 +161,54 @@ async def test_inline_requests_in_a_coroutine_callback(toscrape, crawl, items):
 
     await crawl(SingleRequestSpider)
     assert items() == [{"h1": "Quotes to Scrape", "price": ["Albert Einstein", "Jane Austen"]}]
+
+
+async def test_sitemaps_and_feeds_are_read_as_the_docs_say(crawl, items):
+    async with serve({}) as site:
+        xml = {"Content-Type": "application/xml"}
+        urls = (
+            f"<urlset><url><loc>{site.url}a</loc></url><url><loc> {site.url}b </loc></url></urlset>"
+        )
+        feed = (
+            f"<rss><item><title><![CDATA[A & B]]></title><link>{site.url}c</link><a:b/>"
+            "<dc:creator>Ann</dc:creator></item></rss>"
+        )
+        maps = f"<sitemapindex><sitemap><loc>{site.url}1.xml.gz</loc></sitemap></sitemapindex>"
+        site.pages |= {
+            "/sitemap.xml": (200, xml, maps),
+            "/1.xml.gz": gzip.compress(urls.encode()),
+            "/feed": (200, {"Content-Type": "application/rss+xml"}, feed),
+            **{path: f"<h1>{path}</h1>" for path in ("/a", "/b", "/c")},
+        }
+
+        class Maps(scrapy.Spider):
+            name = "maps"
+
+            async def start(self):
+                yield scrapy.Request(f"{site.url}sitemap.xml", self.parse_map)
+                yield scrapy.Request(f"{site.url}feed", self.parse_feed)
+
+            def parse_map(self, response):
+                page = response
+                if response.url.endswith(".gz"):
+                    xml = zlib.decompressobj(31).decompress(response.body, 50 << 20).decode()
+                    page = scrapy.Selector(text=xml)
+                yield from response.follow_all(page.css("sitemap loc::text"), self.parse_map)
+                yield from response.follow_all(page.css("url loc::text").getall())
+
+            def parse_feed(self, response):
+                for item in response.css("item"):
+                    author = item.css(r"dc\:creator::text").get()
+                    yield {"title": item.css("title::text").get(), "by": author}
+                    yield response.follow(item.re_first(r"<link>\s*([^<\s]+)"))
+
+            def parse(self, response):
+                yield {"page": response.css("h1::text").get()}
+
+        await crawl(Maps)
+    assert sorted(items(), key=str) == [
+        {"page": "/a"},
+        {"page": "/b"},
+        {"page": "/c"},
+        {"title": "A & B", "by": "Ann"},
+    ]
