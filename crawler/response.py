@@ -153,7 +153,12 @@ class Response:
 
     def json(self) -> Any:
         """Return the body read as JSON; raises `ValueError` when it is not."""
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except UnicodeDecodeError:  # JSON is UTF-8, but what says that it is not may be right
+            if self.encoding == "utf-8":
+                raise
+            return json.loads(self.text)
 
     # ── selections ──────────────────────────────────────────────────────────────────────
 

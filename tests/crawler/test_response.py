@@ -55,6 +55,14 @@ def test_a_body_that_is_text_is_taken_as_utf_8():
     assert by_hand.css("h1::text").get() == "Überraschung"
 
 
+def test_json_is_read_in_the_encoding_that_it_came_in():
+    kind = {"Content-Type": "application/json; charset=windows-1251"}
+    assert page('{"a": "Привет"}'.encode("cp1251"), **kind).json() == {"a": "Привет"}
+    assert page('{"a": "ü"}', **kind).json() == {"a": "ü"}  # whatever it says of itself
+    with pytest.raises(ValueError, match="utf-8"):
+        page(b'{"a": "\xff"}', **{"Content-Type": "application/json"}).json()
+
+
 def test_json_reads_the_body():
     assert page('{"a": [1, "ü"]}').json() == {"a": [1, "ü"]}
     with pytest.raises(ValueError, match="Expecting"):
