@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from inspect import CO_ITERABLE_COROUTINE
 from types import GeneratorType
 from typing import Any, Protocol
@@ -178,7 +178,7 @@ async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> N
     deadline = clock() + timeout
     look = min(clock() + _TURN, deadline)
     left = most
-    for output in result:
+    for output in _whole(result) if is_generator else result:
         left -= 1
         if left < 0:
             raise _too_many(most)
@@ -200,6 +200,16 @@ async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> N
             await taker.turn()
             deadline += clock() - paused
             look = min(clock() + _TURN, deadline)
+
+
+def _whole(callback: "GeneratorType[Any, None, Any]") -> Iterator[Any]:
+    """Yield what a callback does; raises `TypeError` when it returns something besides."""
+    returned = yield from callback
+    if returned is not None:
+        name, kind = callback.__name__, type(returned).__name__
+        error = TypeError(f"{name} yields its results, and the {kind} it returns is lost: yield it")
+        error.add_note(yielded_at(callback.gi_code.co_filename, callback.gi_code.co_firstlineno))
+        raise error
 
 
 async def _take_async(result: Any, taker: Taker, most: int) -> None:

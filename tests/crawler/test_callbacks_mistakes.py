@@ -5,7 +5,7 @@ import asyncio
 
 import pytest
 
-from crawler import Item, Spider
+from crawler import Item, Request, Spider
 from storage import StoreError
 from tests.crawler.words_page import NEXT, PAGE, STATES, Quote, Word
 from tests.site import serve
@@ -160,6 +160,31 @@ async def test_what_was_to_be_read_or_gone_through_is_told(select, reason, said,
         await crawl(Forgetful)
     assert rows(STATES) == [("failed", reason)]
     assert said in rows("SELECT error FROM crawl_request")[0]
+
+
+@pytest.mark.parametrize(
+    "returned", [Word(text="lost"), [{"lost": 1}], Request("http://a.example/")]
+)
+async def test_what_a_generator_returns_is_not_lost_without_a_word(returned, crawl, rows):
+    async with serve({"/bad": PAGE, "/good": NEXT}) as site:
+
+        class Returning(Spider):
+            name = "returning"
+            start_urls = [f"{site.url}bad", f"{site.url}good"]
+
+            def parse(self, response):
+                if "bad" in response.url:
+                    return returned
+                yield Word(text="kept")
+                return None
+
+        await crawl(Returning)
+    assert rows(STATES) == [("failed", "spider_error"), ("done", None)]
+    assert rows("SELECT text FROM word") == ["kept"]
+    (error,) = rows("SELECT error FROM crawl_request WHERE error NOT NULL")
+    kind = type(returned).__name__
+    assert f"parse yields its results, and the {kind} it returns is lost: yield it" in error
+    assert "yielded at tests/crawler/test_callbacks_mistakes.py:" in error
 
 
 async def test_an_unannounced_model_that_clashes_with_a_table_costs_its_page_only(crawl, rows):
