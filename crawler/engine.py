@@ -1,6 +1,7 @@
 """The engine: a run from its first word to its last, driven and watched from outside."""
 
 import asyncio
+import inspect
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -105,7 +106,7 @@ class Crawl:
         if "name" in self._arguments:
             raise UsageError("argument 'name' would hide the spider's own name")
         # What is wrong with it is told before a file is made.
-        self._spider: Spider | None = spider(**self._arguments)
+        self._spider: Spider | None = _made(spider, self._arguments)
         check_attributes(self._spider)
 
     @property
@@ -187,7 +188,7 @@ class Crawl:
     async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
         spider, self._spider = self._spider, None
         if spider is None or run.arguments != self._arguments:
-            spider = self.spider_class(**run.arguments)
+            spider = _made(self.spider_class, run.arguments)
         guard = Guard(self.settings.allow_private)
         kept = await store.cookies(run) if run.resumed else ()
         cookies = Cookies(kept, on=self.settings.cookies)
@@ -230,6 +231,16 @@ class Crawl:
             if not is_of_user_code(error):
                 raise
             log.error("closed_error", error=name_of(error))
+
+
+def _made(spider: type[Spider], arguments: Mapping[str, Any]) -> Spider:
+    """Return the spider; raises `UsageError` when its `__init__` takes other arguments."""
+    try:
+        inspect.signature(spider).bind(**arguments)
+    except TypeError as error:
+        hint = "-a NAME=VALUE gives one"
+        raise UsageError(f"{spider.name} takes other arguments: {error} ({hint})") from error
+    return spider(**arguments)
 
 
 def _check(spider: object, db: object, arguments: object, config: object) -> None:

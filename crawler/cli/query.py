@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import re
 import sqlite3
 import sys
 import time
@@ -28,6 +29,7 @@ _STEPS = 100_000
 # Seconds for the rows of all views to be counted, and bytes that a value in them may have: one that
 # somebody else has made may have no end.
 _COUNTING, _LONGEST_COUNTED = 5.0, 64 << 20
+_NEAR = re.compile(r'near "(\w+)": syntax error')
 _READING = frozenset(
     {
         sqlite3.SQLITE_SELECT,
@@ -84,7 +86,7 @@ def query(name: str, sql: str | None, db: Path | None, form: str) -> None:
             if headers:
                 _write(form, headers, cursor)
         except (sqlite3.Error, sqlite3.Warning) as error:
-            _explain(error, name)
+            _explain(error, name, file.connection)
             raise
 
 
@@ -93,7 +95,7 @@ def _authorize(action: int, *_: str | None) -> int:
     return sqlite3.SQLITE_OK if action in _READING else sqlite3.SQLITE_DENY
 
 
-def _explain(error: Exception, name: str) -> None:
+def _explain(error: Exception, name: str, connection: sqlite3.Connection) -> None:
     """Raise what the user is to be told, if the fault is the query's."""
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
     if code == sqlite3.SQLITE_INTERRUPT:
@@ -104,7 +106,14 @@ def _explain(error: Exception, name: str) -> None:
         hint = ""
         if "no such table" in str(error) or "no such column" in str(error):
             hint = f" (crawler query {name} lists the tables)"
+        elif (near := _NEAR.fullmatch(str(error))) and _has_table(connection, near[1]):
+            hint = f' (as the name of a table: "{near[1]}", in quotes)'  # such as Order, Group
         raise UsageError(f"SQL: {error}{hint}") from error
+
+
+def _has_table(connection: sqlite3.Connection, name: str) -> bool:
+    sql = "SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE"
+    return connection.execute(sql, (name,)).fetchone() is not None
 
 
 def _tables(connection: sqlite3.Connection) -> Iterator[tuple[str, int | None]]:

@@ -75,6 +75,28 @@ async def test_an_attribute_of_the_wrong_type_is_refused(
     assert not db.exists()
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ({}, r"shop takes other arguments: missing .* argument: 'url' \(-a NAME=VALUE gives one\)"),
+        ({"url": "x", "pages": "3"}, "shop takes other arguments: .* keyword argument 'pages'"),
+    ],
+)
+async def test_arguments_that_the_spider_does_not_take_are_refused(
+    arguments: dict[str, str], said: str, db: Path
+) -> None:
+    class Shop(crawler.Spider):
+        name = "shop"
+
+        def __init__(self, url: str) -> None:
+            super().__init__()
+            self.start_urls = [url]
+
+    with pytest.raises(crawler.UsageError, match=said):
+        await crawler.run(Shop, db=db, arguments=arguments)
+    assert not db.exists()
+
+
 async def test_start_urls_are_text_when_the_spider_reads_them_as_such(
     crawl: Callable[..., Awaitable[crawler.Summary]],
 ) -> None:

@@ -238,6 +238,17 @@ def test_a_wrong_query_is_one_line_and_status_2(crawled: Project, sql: str, said
     assert set(crawled.path.iterdir()) == before
 
 
+def test_a_table_that_is_called_like_a_word_of_sql_is_told_how_to_be_written(
+    crawled: Project,
+) -> None:
+    with closing(sqlite3.connect(crawled.path / "data" / "shop.db")) as file:
+        file.execute('CREATE TABLE "order" (number)')
+    result = crawled.here("query", "shop", "SELECT * FROM Order")
+    assert 'near "Order": syntax error (as the name of a table: "Order", in quotes)' in result.error
+    assert crawled.here("query", "shop", 'SELECT * FROM "Order"').status == 0
+    assert "quotes" not in crawled.here("query", "shop", "SELECT * FROM group").error
+
+
 async def test_a_reader_that_leaves_early_is_no_error(crawled: Project) -> None:
     process = await crawled.start(
         *("query", "shop", "--format", "csv"),
