@@ -14,7 +14,9 @@ from pydantic import BaseModel, ValidationError
 from crawler.ending import end
 from crawler.errors import yielded_at
 from crawler.links import Followed
-from crawler.request import Request
+from crawler.models import item_models
+from crawler.payload import models_in
+from crawler.request import Request, is_plain
 from crawler.spider import Spider
 
 # What a callback may return by itself, instead of yielding it.
@@ -66,14 +68,15 @@ def callback_of(spider: Spider, name: str | None) -> Callable[..., Any]:
 
 
 class Methods:
-    """The spider's methods that requests name; each is looked for once."""
+    """The spider's methods and models that requests name; each is looked for once."""
 
     def __init__(self, spider: Spider) -> None:
         self._spider = spider
         self._known: set[str | None] = set()
+        self._models: dict[str, type[BaseModel]] | None = None
 
     def check(self, request: Request) -> None:
-        """Raise `LookupError` when the spider has not what is to be called for a request.
+        """Raise `LookupError` when the spider has not what a request will ask of it.
 
         It need not have `parse` for one of which nobody wants to know but that it failed.
         """
@@ -84,6 +87,20 @@ class Methods:
         if errback is not None and errback not in self._known:
             callback_of(self._spider, errback)
             self._known.add(errback)
+        if not is_plain(request):
+            for model in models_in([request.meta, request.cb_kwargs]):
+                self._check_model(model)
+
+    def _check_model(self, model: type[BaseModel]) -> None:
+        spider, name = type(self._spider), model.__name__
+        if self._models is None:
+            self._models = item_models(spider)
+        if self._models.get(name) is not model:
+            raise LookupError(
+                "an item in meta or cb_kwargs is read back by its model's name, and the module of "
+                f"{spider.__name__} has no {name}: import it there by that name, or put it into "
+                "`items`"
+            )
 
 
 def is_of_user_code(error: BaseException) -> bool:

@@ -7,7 +7,7 @@ come back as the spider's own classes, looked up by name among those the spider 
 
 import base64
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
@@ -25,6 +25,18 @@ def dump(value: object) -> str:
     Raises `ValueError` when something in it cannot be written down and read back.
     """
     return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+
+
+def models_in(value: object) -> Iterator[type[BaseModel]]:
+    """Yield the models of which there are items in what is to be dumped."""
+    if isinstance(value, BaseModel):
+        yield type(value)
+    elif isinstance(value, dict):
+        yield from models_in(list(value.values()))
+    elif isinstance(value, list | tuple | set | frozenset):
+        for part in value:
+            if not isinstance(part, _SCALARS):
+                yield from models_in(part)
 
 
 def load(text: str, models: Models | None = None) -> Any:

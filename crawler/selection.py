@@ -108,6 +108,11 @@ class Selector:
     def __init__(self, text: str | None = None, *, tree: LexborHTMLParser | None = None) -> None:
         if text is None and tree is None:
             raise ValueError("Selector() needs a text or a tree; SelectorList() is an empty one")
+        if not isinstance(text, str | bytes | None):
+            kind = type(text).__name__
+            raise ValueError(
+                f"a Selector is made from text, not from {kind}: write response.css(…)"
+            )
         self._page = _Page(text, tree)
         self._query = None
         self._root = None

@@ -95,6 +95,42 @@ async def test_a_wrong_yield_is_a_spider_error(wrong, crawl, rows):
     assert (result.items, result.finish) == (0, "finished")
 
 
+async def test_an_item_in_meta_is_of_a_model_that_the_spider_is_known_to_have(crawl, rows):
+    class Elsewhere(Item):
+        value: int
+
+    other = type("Number", (Item,), {"__annotations__": {"value": int}})
+    async with serve({"/": PAGE, "/next": NEXT}) as site:
+
+        class Handing(Spider):
+            name = "handing"
+            start_urls = [site.url]
+            given = Number(value=1)
+
+            def parse(self, response):
+                items = {"deep": [(self.given,)]}
+                yield response.follow("/next", self.parse_next, cb_kwargs={"items": items})
+
+            def parse_next(self, response, items):
+                yield items["deep"][0][0]
+
+        await crawl(Handing)
+        assert rows("SELECT value FROM number") == [1]
+        for item in (Elsewhere(value=2), other(value=3)):
+            await crawl(type("S", (Handing,), {"given": item}))
+            await crawl(type("S", (Handing,), {"given": item, "items": [type(item)]}))
+    assert rows("SELECT state, reason FROM crawl_request WHERE parent IS NULL ORDER BY id") == [
+        *[("done", None), ("failed", "spider_error"), ("done", None)],
+        *[("failed", "spider_error"), ("done", None)],
+    ]
+    assert rows("SELECT value FROM number ORDER BY _id") == [1, 3]
+    error, _ = rows("SELECT error FROM crawl_request WHERE error NOT NULL")
+    assert (
+        "LookupError: an item in meta or cb_kwargs is read back by its model's name, and" in error
+    )
+    assert "has no Elsewhere: import it there by that name, or put it into `items`" in error
+
+
 async def test_an_integer_of_70_bits_costs_its_page_only(crawl, rows):
     async with serve({"/bad": PAGE, "/good": NEXT}) as site:
 

@@ -7,7 +7,7 @@ import pytest
 from pydantic import ValidationError
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
-from crawler import Item
+from crawler import Item, Response
 from crawler.selection import Selector, SelectorList
 from storage.json_text import json_text
 
@@ -229,6 +229,12 @@ def test_a_selection_that_nobody_has_read_is_not_taken_for_an_empty_list(page: S
     assert Links(texts=page.css("a::text").getall()).texts == ["first", "second"]
     assert Links(texts=page.css("b::text").getall()).texts == []
     assert [*page.css("b")] == []
+
+
+def test_a_selector_of_a_response_says_how_to_select_from_it() -> None:
+    with pytest.raises(ValueError, match=r"made from text, not from Response: write response\.css"):
+        Selector(Response("http://a.example/"))  # type: ignore[arg-type]
+    assert Selector(b"<p>x").css("p::text").get() == "x"  # type: ignore[arg-type]
 
 
 def test_a_query_is_refused_whatever_the_page_contains() -> None:
