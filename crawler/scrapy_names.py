@@ -14,6 +14,8 @@ _CLOSED = "what is to be done at the end goes into the spider's closed(reason)"
 _ITSELF = "what there is, is in crawler itself; see Coming from Scrapy in docs/spiders.md"
 _NO_CRAWLER = "settings are the attribute `settings`, counts are in the summary and the file"
 
+_NOT_RENDERED = "pages are not rendered here; what a page's scripts fetch can be fetched by itself"
+
 _INSTEAD = {
     "BaseSpider": "write Spider",
     "CSVFeedSpider": "write parse, with csv.DictReader(response.text.splitlines())",
@@ -53,7 +55,12 @@ _MODULES = frozenset(
     )
 )
 _MISSING = {
+    "itemadapter": "an item is a model: item['title'], dict(item)",
+    "itemloaders": "write the values into the item; what cleans them is a validator of its model",
     "scrapy": "change the import, as in: import crawler as scrapy",
+    "scrapy_playwright": _NOT_RENDERED,
+    "scrapy_selenium": _NOT_RENDERED,
+    "scrapy_splash": _NOT_RENDERED,
     "twisted": "an errback looks at failure.reason ('dns', 'timeout', ...) instead",
 }
 # What a class of Scrapy's is asked for, and nobody would call here.

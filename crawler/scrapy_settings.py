@@ -33,12 +33,19 @@ _INSTEAD = {
     "DOWNLOADER_MIDDLEWARES": "the spider's attribute `middleware`",
     "FEEDS": "crawler run -o FILE, or crawler export",
     "FEED_URI": "crawler run -o FILE, or crawler export",
+    "HTTPERROR_ALLOWED_CODES": "the spider's attribute `handle_status`",
     "ITEM_PIPELINES": "validators of the items' models",
     "LOG_LEVEL": "crawler --log-level",
+    "REDIRECT_ENABLED": "the setting max_redirects",
     "RETRY_ENABLED": "the setting retries",
 }
 # Scrapy writes "no limit" as 0.
 _ZERO_IS_NONE = frozenset({"max_depth", "max_url_length", "max_pages", "max_items", "max_seconds"})
+
+
+def our_name(setting: str) -> str | None:
+    """Return what a setting of Scrapy's is called here; None for one that there is not."""
+    return _OURS.get(setting)
 
 
 def translated(spider: type) -> tuple[dict[str, Any], list[str]]:

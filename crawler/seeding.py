@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import suppress
 
+from pydantic import BaseModel
+
 from crawler.callbacks import Methods, is_of_user_code, name_of
 from crawler.cookies import Cookies
 from crawler.errors import CrawlerError, InvalidUrl, UsageError
@@ -150,13 +152,14 @@ class Seeder:
     def _record(self, request: Request, position: int) -> NewRequest:
         name = self._spider.name
         if not isinstance(request, Request):
-            raise UsageError(f"start() of {name} yields Requests, not {type(request).__name__}")
+            raise UsageError(f"start() of {name} yields Requests, not {_no_request(request)}")
         try:
             self._methods.check(request)
             identity = self._discovery.identify_start(request.url)
             record = to_record(request, depth=0, position=position, identity=identity)
         except InvalidUrl as error:
-            raise UsageError(f"start request of {name}: {error}") from error
+            hint = "" if "://" in request.url else ", which begins with http:// or https://"
+            raise UsageError(f"start request of {name}: {error}{hint}") from error
         except (LookupError, ValueError) as error:
             shown = redact(request.url)[:200]
             raise UsageError(f"start request of {name} for {shown}: {error}") from error
@@ -220,3 +223,15 @@ class Seeder:
                 else request
                 for request in visit.requests
             ]
+
+
+def _no_request(output: object) -> str:
+    """Return what `start` yields that is no request, and what to do instead."""
+    hint = ""
+    if isinstance(output, dict | BaseModel):
+        hint = ": items are yielded by callbacks"
+    elif isinstance(output, str):
+        hint = ": write Request(url)"
+    elif isinstance(output, list | tuple):
+        hint = ": write yield for each"
+    return f"{type(output).__name__}{hint}"

@@ -24,6 +24,7 @@ from pydantic import (
 )
 
 from crawler.errors import SettingsError, did_you_mean
+from crawler.scrapy_settings import our_name
 from crawler.url import place_of
 
 PREFIX = "CRAWLER_"
@@ -286,8 +287,8 @@ def _value(key: str, value: Any) -> Any:
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
         if name not in Settings.model_fields:
-            near = did_you_mean(name, Settings.model_fields)
-            hint = f": {near}" if near else ""
+            near, ours = did_you_mean(name, Settings.model_fields), our_name(name)
+            hint = f": it is called {ours!r} here" if ours else f": {near}" if near else ""
             if not hint and where == _CALLER:
                 hint = f" (an argument of the spider is -a {name}=…, or arguments={{{name!r}: …}})"
             raise SettingsError(f"unknown setting {name!r} in {where}{hint}")

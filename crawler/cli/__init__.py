@@ -60,6 +60,17 @@ _STANDARD_INPUT, _STANDARD_OUTPUT, _STANDARD_ERROR = 0, 1, 2
 _UNWRITABLE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
+# What Scrapy's commands are called here.
+_SCRAPYS = {
+    "crawl": "run",
+    "genspider": "new",
+    "parse": "shell",
+    "runspider": "run",
+    "startproject": "init",
+    "view": "fetch",
+}
+
+
 class LazyGroup(click.Group):
     """The commands of the table above, each imported when it is asked for."""
 
@@ -87,6 +98,8 @@ class LazyGroup(click.Group):
         if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
             near = did_you_mean(name, COMMANDS)
             hint = f": {near}" if near else ""
+            if name in _SCRAPYS:
+                hint = f": write crawler {_SCRAPYS[name]}"
             raise click.UsageError(f"no such command {name!r}{hint}", ctx)
         return super().resolve_command(ctx, args)
 

@@ -137,15 +137,29 @@ async def test_a_start_url_that_is_none_is_a_usage_error_and_nothing_runs(url, c
         assert not site.hits
 
 
-async def test_a_start_that_yields_no_request_is_a_usage_error(crawl):
-    class Items(Spider):
-        name = "items"
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"a": 1}, "yields Requests, not dict: items are yielded by callbacks"),
+        (Word(text="a"), "yields Requests, not Word: items are yielded by callbacks"),
+        ([Request("http://127.0.0.1:1/")], "yields Requests, not list: write yield for each"),
+        ("http://127.0.0.1:1/", "yields Requests, not str: write Request\\(url\\)"),
+        (Request("127.0.0.1:1/"), "not an absolute URL: '127.0.0.1:1/', which begins with http"),
+        (Request("/a"), "not an absolute URL: '/a', which begins with http:// or https://"),
+    ],
+)
+async def test_what_start_should_yield_instead_is_told(wrong, said, crawl):
+    class Odd(Spider):
+        name = "odd"
 
         async def start(self):
-            yield {"not": "a request"}
+            yield wrong
 
-    with pytest.raises(UsageError, match="dict"):
-        await crawl(Items)
+        def parse(self, response):
+            """Never called."""
+
+    with pytest.raises(UsageError, match=said):
+        await crawl(Odd)
 
 
 async def test_a_spider_that_has_nothing_to_start_with_is_a_usage_error(crawl):

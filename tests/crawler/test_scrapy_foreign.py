@@ -62,6 +62,9 @@ def complaint(tmp_path: Path, imported: str = "", done: str = "pass") -> str:
         ("import crawler.signals", "see Coming from Scrapy in docs/spiders.md"),
         ("import scrapy_nowhere as s", "install it, or check its name"),
         ("import twisted.internet", "an errback looks at failure.reason"),
+        ("from itemloaders.processors import TakeFirst", "'itemloaders': write the values into"),
+        ("import itemadapter", "no module named 'itemadapter': an item is a model: item['title']"),
+        ("import scrapy_playwright.page", "'scrapy_playwright': pages are not rendered here"),
         ("class A(scrapy.Item): a = scrapy.Field()", "there is no Field here: write an item's"),
         ("class A(scrapy.spiders.CrawlSpider): pass", "there is no CrawlSpider here: write parse"),
         (
@@ -184,12 +187,15 @@ def test_a_setting_that_does_nothing_is_told_with_what_does(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     class Fed(Ported):
-        custom_settings = {"FEEDS": {}, "ITEM_PIPELINES": {}, "DUPEFILTER_DEBUG": True}
+        custom_settings = {"FEEDS": {}, "ITEM_PIPELINES": {}, "DUPEFILTER_DEBUG": True} | {
+            "HTTPERROR_ALLOWED_CODES": [404]
+        }
 
     Crawl(Fed, db="unused.db")
     (line,) = [r.getMessage() for r in caplog.records if "custom_settings_ignored" in r.message]
     assert "FEEDS (instead: crawler run -o FILE, or crawler export)" in line
     assert "ITEM_PIPELINES (instead: validators of the items' models)" in line
+    assert "HTTPERROR_ALLOWED_CODES (instead: the spider's attribute `handle_status`)" in line
     assert "'DUPEFILTER_DEBUG'" in line
 
 

@@ -155,6 +155,9 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(
     assert refusal(None, None, {"zzz": "1"}).startswith(
         "unknown setting 'zzz' in the arguments (an argument of the spider is -a zzz="
     )
+    assert refusal(None, {"DOWNLOAD_DELAY": 1}) == (
+        "unknown setting 'DOWNLOAD_DELAY' in the spider's settings: it is called 'delay' here"
+    )
     monkeypatch.setenv("CRAWLER_TIMEOUTS", "1")
     assert refusal() == ("unknown setting 'timeouts' in the environment: did you mean 'timeout'?")
 

@@ -87,6 +87,8 @@ async def test_no_command_is_bad_usage_and_shows_the_help(project: Project) -> N
     ("arguments", "said"),
     [
         (["rum"], "no such command 'rum': did you mean 'run'?"),
+        (["crawl", "shop"], "no such command 'crawl': write crawler run (crawler --help shows"),
+        (["startproject", "a"], "no such command 'startproject': write crawler init (crawler"),
         (["--nonsense"], "'--nonsense'"),
         (["run", "shop", "--nonsense"], "crawler run --help"),
         (["run"], "'NAME'"),
