@@ -4,6 +4,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
+from copy import copy
 
 from pydantic import BaseModel
 
@@ -175,7 +176,9 @@ class Worker:
             VISITING.reset(visiting)
             PLACE.reset(placed)
         if response.request.id != request.id:
-            response.request = request  # a middleware answered by itself
+            # A middleware answered by itself: maybe with what it gives to others, too.
+            response = copy(response)
+            response.request = request
         visit.status, visit.size = response.status, len(response.body)
         if not (response.ok or self._is_handled(request, response.status)):
             visit.reason = f"http_{response.status}"

@@ -6,7 +6,16 @@ import re
 
 import pytest
 
-from crawler import DropRequest, FetchError, Request, Response, RetryLater, UsageError, retry
+from crawler import (
+    DropRequest,
+    FetchError,
+    Request,
+    Response,
+    RetryLater,
+    Spider,
+    UsageError,
+    retry,
+)
 from tests.crawler.read_pages import STATES, TRIES, Reader, Seen, reader
 from tests.site import serve
 
@@ -207,6 +216,36 @@ async def test_a_middleware_may_answer_by_itself(names, crawl, rows):
         await crawl(Asking)
         assert site.hits["/"] == 0
     assert rows("SELECT text FROM seen") == ["cached kept 1"]
+
+
+async def test_an_answer_that_is_given_to_several_is_each_ones_own(crawl, rows):
+    kept = Response("http://127.0.0.1:8000/", body=b"<h1>kept</h1>")
+
+    async def cache(request, call_next):
+        return kept
+
+    class Cached(Spider):
+        name = "cached"
+        middleware = [cache]
+        inside = 0
+
+        async def start(self):
+            self.all_inside = asyncio.Event()
+            for n in range(3):
+                yield Request(kept.url, meta={"n": n}, dont_filter=True)
+
+        async def parse(self, response):
+            self.inside += 1
+            if self.inside == 3:
+                self.all_inside.set()
+            await self.all_inside.wait()
+            yield {"n": response.meta["n"], "h1": response.css("h1::text").get()}
+
+    async with asyncio.timeout(10):
+        await crawl(Cached, robots=False)
+    assert rows("SELECT data ->> 'n', data ->> 'h1' FROM item ORDER BY 1") == [
+        (n, "kept") for n in range(3)
+    ]
 
 
 async def test_a_middleware_may_call_the_next_one_twice(crawl, rows):
