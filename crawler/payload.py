@@ -12,7 +12,8 @@ from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ValidationError
+from pydantic_core import to_jsonable_python
 
 Models = Mapping[str, type[BaseModel]]
 
@@ -40,7 +41,10 @@ def models_in(value: object) -> Iterator[type[BaseModel]]:
 
 
 def load(text: str, models: Models | None = None) -> Any:
-    """Return what `dump` was given; `models` are the pydantic classes that may appear in it."""
+    """Return what `dump` was given; `models` are the pydantic classes that may appear in it.
+
+    Raises `LookupError` for an item of a model that is not among them, or is another by now.
+    """
     known = models or {}
     return json.loads(text, object_hook=lambda found: _rich(found, known))
 
@@ -61,11 +65,33 @@ def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return {"$Decimal": str(value)}
     if isinstance(value, BaseModel):
-        return {"$model": type(value).__name__, "data": value.model_dump(mode="json")}
+        return {"$model": type(value).__name__, "data": _fields(value)}
     raise ValueError(
         f"a request's meta and cb_kwargs are kept in the file, and a {type(value).__name__} "
         "cannot be: pass text, numbers, lists, dicts or items"
     )
+
+
+def _fields(item: BaseModel) -> dict[str, Any]:
+    """Return an item's fields by their names, for `_item` to make it of them again."""
+    fields = item.model_dump(mode="json", by_alias=False, round_trip=True)
+    for name in type(item).model_fields.keys() - fields.keys():  # no column, but a field
+        value = getattr(item, name)
+        fields[name] = to_jsonable_python(value, by_alias=False, round_trip=True)
+    return fields
+
+
+def _item(model: type[BaseModel], fields: object) -> BaseModel:
+    try:
+        return model.model_validate(fields, strict=False, by_alias=False, by_name=True)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, problem['loc']))}: {problem['msg']}" for problem in error.errors()
+        )
+        name = model.__name__
+        raise LookupError(
+            f"an item of {name} has become none: {' '.join(problems.split())}"
+        ) from error
 
 
 def _key(key: object) -> str:
@@ -96,6 +122,6 @@ def _rich(found: dict[str, Any], models: Models) -> Any:
     elif "$model" in found:
         name = found["$model"]
         if name not in models:
-            raise ValueError(f"no item model {name!r} in the spider's module any more")
-        return models[name].model_validate(found["data"])
+            raise LookupError(f"the spider has no model {name!r} any more")
+        return _item(models[name], found["data"])
     return found

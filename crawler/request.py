@@ -383,7 +383,7 @@ def _tell_of(key: str) -> None:
 def from_record(row: QueuedRequest, models: payloads.Models | None = None) -> Request:
     """Return the request that a row of the frontier holds.
 
-    Raises `ValueError` when its payload cannot be read any more.
+    Raises `ValueError` when its payload cannot be read any more, as `payload.load` otherwise.
     """
     extra: dict[str, Any] = payloads.load(row.payload, models) if row.payload else {}
     request = Request(

@@ -24,7 +24,7 @@ from crawler.spider import Failure, Spider, handled_statuses
 from crawler.url import origin_of, redact
 from storage import StoreError
 from storage.clock import steady_time
-from storage.records import Timings, Visit
+from storage.records import QueuedRequest, Timings, Visit
 
 log = get_logger("crawler.worker")
 
@@ -91,7 +91,7 @@ class Worker:
         visit.error = str(error)
         try:
             request = from_record(row, self._models)
-        except ValueError:
+        except (ValueError, LookupError):
             return visit  # what it holds is of no use, but nor is it for what has happened
         await self._parser.parse(Failure(request, job.reason, error), row, visit)
         return visit
@@ -103,11 +103,10 @@ class Worker:
         visit = Visit(row.id, row.host, "failed", attempts=row.attempts + 1)
         with Contact(self._house, job.gate, row.url) as contact:
             try:
-                request = from_record(row, self._models)
+                request = self._request(row)
             except ValueError as error:
                 visit.reason, visit.error = "bad_request", str(error)
                 return visit
-            self._check(request)
             request.phases.queue = time.monotonic() - job.queued_at
             request.contact = contact
             outcome = await self._fetch(request, contact, place, visit)
@@ -131,14 +130,20 @@ class Worker:
             )
         return visit
 
-    def _check(self, request: Request) -> None:
+    def _request(self, row: QueuedRequest) -> Request:
+        """Return the request of a row; raises `ValueError` when it cannot be read.
+
+        What the spider has no more, and had when it yielded the request, ends the run.
+        """
         try:
+            request = from_record(row, self._models)
             self._methods.check(request)
         except LookupError as error:
             raise UsageError(
                 f"{error}, and a run of {self._spider} that is unfinished has requests for it: "
-                "give a method that name again, or begin anew with --fresh"
+                "give the spider back what it had, or begin anew with --fresh"
             ) from error
+        return request
 
     async def _fetch(
         self, request: Request, contact: Contact, place: Place, visit: Visit

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from pydantic import create_model
 
 from crawler import FetchError, Request, Spider, UsageError
 from tests.crawler.words_page import NEXT, PAGE, STATES, Author, Quote, Word
@@ -155,6 +156,38 @@ async def test_a_callback_that_got_another_name_between_two_runs_costs_no_page(c
         assert rows("SELECT count(*) FROM crawl_request WHERE state = 'queued'") == [7]
         result = await crawl(Again)
     assert (result.run, result.finish, result.done, result.failed) == (1, "finished", 10, 0)
+
+
+async def test_a_model_that_wants_another_field_between_two_runs_costs_no_page(crawl, rows):
+    other = create_model("Word", __base__=Word, letters=(int, ...))
+    async with serve({"/": "".join(f"<a href=/{n}>" for n in range(9))}) as site:
+
+        class Before(Spider):
+            name = "changed"
+            start_urls = [site.url]
+            handle_status = [404]
+
+            def parse(self, response):
+                word = Word(text="kept")
+                yield from response.follow_all("a", self.parse_page, meta={"word": word})
+
+            def parse_page(self, response):
+                yield response.meta["word"]
+
+        class After(Before):
+            items = [other]
+
+        assert (await crawl(Before, max_pages=3)).finish == "limit"
+        hits = sum(site.hits.values())
+        with pytest.raises(
+            UsageError, match=r"item of Word .* letters: Field required, .* --fresh"
+        ):
+            await crawl(After)
+        assert sum(site.hits.values()) == hits
+        assert rows("SELECT count(*) FROM crawl_request WHERE state = 'queued'") == [7]
+        result = await crawl(Before)
+    assert (result.run, result.finish, result.done, result.failed) == (1, "finished", 10, 0)
+    assert rows("SELECT DISTINCT text FROM word") == ["kept"]
 
 
 # ── handle_status and errback ───────────────────────────────────────────────────────────────

@@ -236,7 +236,7 @@ async def test_a_callback_fetches_through_the_same_door(db: Path, rows: Rows) ->
         await run(Asking, site.url, db, retries=1)
     assert sorted(rows("SELECT what FROM got")) == [
         "cut FetchError truncated",
-        "forbidden DropRequest robots",
+        f"forbidden DropRequest robots: {site.url}forbidden",
         "missing 404 <h1>Not found</h1> True text/html; charset=utf-8",
         "more 200 more True text/html; charset=utf-8",
     ]

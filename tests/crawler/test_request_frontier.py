@@ -6,6 +6,7 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import AliasChoices, Field, computed_field, create_model
 
 from crawler import Item, Request
 from crawler.payload import dump, load
@@ -107,6 +108,40 @@ def test_what_cannot_be_kept_is_refused_in_one_line(value):
     assert "\n" not in str(caught.value)
 
 
-def test_a_model_that_is_not_the_spiders_any_more_is_an_error():
-    with pytest.raises(ValueError, match="Tag"):
+def test_a_model_that_is_not_the_spiders_any_more_or_has_become_another_is_an_error():
+    with pytest.raises(LookupError, match="the spider has no model 'Tag' any more"):
         load(dump(Tag(word="w")), {})
+    other = create_model("Tag", __base__=Item, word=(str, ...), added=(int, ...))
+    with pytest.raises(
+        LookupError, match="an item of Tag has become none: added: Field required"
+    ) as e:
+        load(dump(Tag(word="w")), {"Tag": other})
+    assert "\n" not in str(e.value)
+
+
+class Part(Item):
+    size: int = Field(alias="the-size")
+
+
+class Odd(Item):
+    """What pydantic does not read back as it has written it."""
+
+    number: int = Field(alias="order-no")
+    word: str = Field(validation_alias=AliasChoices("w", "words"))
+    parts: list[Part] = []  # noqa: RUF012
+    price: Decimal = Decimal(1)
+    much: float = 1.0
+    hidden: str = Field(default="", exclude=True)
+
+    @computed_field
+    @property
+    def twice(self) -> int:
+        return 2 * self.number
+
+
+def test_an_item_reads_back_as_it_was_whatever_its_fields_are_called():
+    values = {"order-no": 3, "w": "x", "parts": [{"the-size": 4}], "price": "1.10"}
+    item = Odd(**values, much=float("inf"), hidden="h")
+    found = load(dump([item]), {"Odd": Odd, "Part": Part})
+    assert found == [item]
+    assert (found[0].hidden, found[0].twice) == ("h", 6)
