@@ -5,6 +5,7 @@ does so in `crawler.cli.logs`.
 """
 
 import logging
+from collections.abc import Callable
 from functools import cached_property
 from importlib import import_module
 from typing import Any
@@ -39,7 +40,7 @@ class Logger:
                 structlog.stdlib.filter_by_level,
                 structlog.stdlib.add_logger_name,
                 structlog.stdlib.add_log_level,
-                structlog.stdlib.PositionalArgumentsFormatter(),
+                _lenient(structlog.stdlib.PositionalArgumentsFormatter()),
                 structlog.processors.TimeStamper(fmt="iso", utc=True),
                 structlog.processors.format_exc_info,
                 _readable,
@@ -48,6 +49,19 @@ class Logger:
             wrapper_class=structlog.stdlib.BoundLogger,
             cache_logger_on_first_use=True,
         ).bind(**self._values)
+
+
+def _lenient(formatter: Callable[..., Any]) -> Callable[..., Any]:
+    """Return a formatter that shows what it cannot put into a line, as `logging` raises nothing."""
+
+    def formatted(logger: Any, name: str, event: dict[str, Any]) -> Any:
+        try:
+            return formatter(logger, name, event)
+        except (TypeError, ValueError, LookupError):
+            event["event"] = f"{event['event']} {event.pop('positional_args')!r}"
+            return event
+
+    return formatted
 
 
 class LogEvent(dict[str, Any]):

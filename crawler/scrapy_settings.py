@@ -61,4 +61,6 @@ def translated(spider: type) -> tuple[dict[str, Any], list[str]]:
     for name, our in _ATTRIBUTES.items():
         if isinstance(value := getattr(spider, name, None), int | float | str) and value != "":
             ours[our] = value
+    if getattr(spider, "http_user", None):
+        ignored.append("http_user (instead: a middleware that sets the header Authorization)")
     return ours, ignored

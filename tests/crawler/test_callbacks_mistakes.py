@@ -131,6 +131,35 @@ async def test_an_item_in_meta_is_of_a_model_that_the_spider_is_known_to_have(cr
     assert "has no Elsewhere: import it there by that name, or put it into `items`" in error
 
 
+async def test_a_log_line_whose_values_do_not_fit_costs_no_page(crawl, rows, caplog):
+    async with serve({"/": PAGE}) as site:
+
+        class Talking(Spider):
+            name = "talking"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                self.logger.warning("words", 2)
+                self.logger.warning("%d words in %s", "two")
+                self.logger.warning("%(n)s words", {"m": 1})
+                self.logger.warning("100 %", 5)
+                self.logger.warning("%d %% of %s", 5, "all")
+                yield Word(text="kept")
+
+        await crawl(Talking)
+    assert rows(STATES) == [("done", None)]
+    said = [
+        r.getMessage().partition(" spider=")[0] for r in caplog.records if r.levelname == "WARNING"
+    ]
+    assert said == [
+        "words (2,)",
+        "%d words in %s ('two',)",
+        "%(n)s words ({'m': 1},)",
+        "100 % (5,)",
+        "5 % of all",
+    ]
+
+
 async def test_an_integer_of_70_bits_costs_its_page_only(crawl, rows):
     async with serve({"/bad": PAGE, "/good": NEXT}) as site:
 

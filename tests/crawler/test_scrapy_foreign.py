@@ -190,12 +190,14 @@ def test_a_setting_that_does_nothing_is_told_with_what_does(
         custom_settings = {"FEEDS": {}, "ITEM_PIPELINES": {}, "DUPEFILTER_DEBUG": True} | {
             "HTTPERROR_ALLOWED_CODES": [404]
         }
+        http_user = "anna"
 
     Crawl(Fed, db="unused.db")
     (line,) = [r.getMessage() for r in caplog.records if "custom_settings_ignored" in r.message]
     assert "FEEDS (instead: crawler run -o FILE, or crawler export)" in line
     assert "ITEM_PIPELINES (instead: validators of the items' models)" in line
     assert "HTTPERROR_ALLOWED_CODES (instead: the spider's attribute `handle_status`)" in line
+    assert "http_user (instead: a middleware that sets the header Authorization)" in line
     assert "'DUPEFILTER_DEBUG'" in line
 
 
