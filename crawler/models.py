@@ -2,11 +2,11 @@
 
 import sys
 from collections.abc import Iterable, Iterator
-from typing import Any, get_args
+from typing import Any, TypeGuard, get_args
 
 from pydantic import BaseModel
 
-from crawler.errors import UsageError
+from crawler.errors import SpiderError, UsageError
 from crawler.item import Item
 from crawler.spider import Spider
 from storage.columns import table_of
@@ -16,17 +16,28 @@ from storage.records import Table
 def item_models(spider: type[Spider]) -> dict[str, type[BaseModel]]:
     """Return the pydantic models that a spider may yield, by name.
 
-    Those are its `items`, and what its module and those of its bases define or import.
+    Those are its `items`, and what its module and those of its bases define or import. Raises
+    `SpiderError` for `items` that are something else: a counter of the user's, say.
     """
+    given = spider.items or ()
+    if not (isinstance(given, Iterable) and all(map(_is_model, given))):
+        raise SpiderError(
+            f"items of {spider.name} is a list of models, not {given!r}: "
+            "if it is something of your own, give it another name"
+        )
     found: dict[str, type[BaseModel]] = {}
     for ancestor in reversed(spider.__mro__):
         module = sys.modules.get(ancestor.__module__)
         if ancestor is not Spider and issubclass(ancestor, Spider) and module is not None:
             for value in vars(module).values():
-                if isinstance(value, type) and issubclass(value, BaseModel):
+                if _is_model(value):
                     found[value.__name__] = value
-    found.update({model.__name__: model for model in spider.items})
+    found.update({model.__name__: model for model in given})
     return {name: model for name, model in found.items() if model not in (BaseModel, Item)}
+
+
+def _is_model(value: object) -> TypeGuard[type[BaseModel]]:
+    return isinstance(value, type) and issubclass(value, BaseModel)
 
 
 def tables_of(models: Iterable[type[BaseModel]]) -> list[Table]:

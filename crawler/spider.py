@@ -119,32 +119,35 @@ def bound_middleware(spider: Spider) -> list[Middleware]:
 
     Raises `SpiderError` for one that cannot be called as a middleware is.
     """
-    bound: list[Middleware] = []
-    if isinstance(spider.middleware, str) or not isinstance(spider.middleware, Iterable):
+    layers = spider.middleware or ()
+    if isinstance(layers, str) or not isinstance(layers, Iterable):
         # As it was given: a function in a class becomes a method when it is looked up there.
         kind = type(getattr_static(spider, "middleware")).__name__
         raise SpiderError(
             f"middleware of {spider.name} is a list of functions, not {kind}: put it into [ ]"
         )
-    for layer in spider.middleware:
-        if hasattr(layer, "process_request") or hasattr(layer, "process_response"):
-            kind = getattr(layer, "__name__", type(layer).__name__)
-            raise SpiderError(
-                f"middleware {kind} of {spider.name} is not a function: write async def "
-                "mw(request, call_next), which returns await call_next(request)"
-            )
-        name = layer if isinstance(layer, str) else getattr(layer, "__name__", "")
-        own = getattr(type(spider), name, None) if name else None
-        if isinstance(layer, str) or own is layer:
-            layer = getattr(spider, name, None)  # type: ignore[assignment]
-        if not callable(layer):
-            raise SpiderError(f"middleware {name or layer!r} of {spider.name} is not a function")
-        if not _takes_two(layer):
-            raise SpiderError(
-                f"middleware {name or layer!r} of {spider.name} takes other arguments than "
-                "(request, call_next)"
-            )
-        bound.append(layer)
+    return [_bound(spider, layer) for layer in layers]
+
+
+def _bound(spider: Spider, layer: Any) -> Middleware:
+    if hasattr(layer, "process_request") or hasattr(layer, "process_response"):  # Scrapy's
+        kind = getattr(layer, "__name__", type(layer).__name__)
+        raise SpiderError(
+            f"middleware {kind} of {spider.name} is not a function: write async def "
+            "mw(request, call_next), which returns await call_next(request)"
+        )
+    name = layer if isinstance(layer, str) else getattr(layer, "__name__", "")
+    own = getattr(type(spider), name, None) if name else None
+    if isinstance(layer, str) or own is layer:
+        layer = getattr(spider, name, None)
+    if not callable(layer):
+        raise SpiderError(f"middleware {name or layer!r} of {spider.name} is not a function")
+    if not _takes_two(layer):
+        raise SpiderError(
+            f"middleware {name or layer!r} of {spider.name} takes other arguments than "
+            "(request, call_next)"
+        )
+    bound: Middleware = layer
     return bound
 
 

@@ -60,6 +60,12 @@ async def test_an_argument_of_the_wrong_type_is_refused(
         ({"allowed_domains": 5}, "allowed_domains of links is a list of domains, not 5"),
         ({"allowed_domains": [5]}, "allowed_domains of links: not a domain: 5"),
         ({"allowed_domains": ["a b"]}, "allowed_domains of links: not a domain: 'a b'"),
+        (
+            {"items": 7},
+            "items of links is a list of models, not 7: if it is something of your own, give",
+        ),
+        ({"items": [{"a": 1}]}, r"items of links is a list of models, not \[{'a': 1}\]: if it"),
+        ({"items": {"Book": 1}}, r"items of links is a list of models, not {'Book': 1}: if it"),
         ({"handle_status": 404}, r"handle_status of links is a list of numbers, not 404"),
         ({"handle_status": ["404"]}, r"handle_status of links is a list of numbers, not \['404'\]"),
         ({"handle_httpstatus_list": "404"}, "handle_httpstatus_list of links is a list of numbers"),
