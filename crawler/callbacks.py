@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from inspect import CO_ITERABLE_COROUTINE
 from types import GeneratorType
 from typing import Any, Protocol
@@ -29,6 +29,9 @@ _LAST_WORDS = 1.0
 # all, for they may be a page's: `float(title)` repeats the title.
 _LONGEST_NAME = 500
 _LONGEST_TRACE = 32_000
+# What pydantic says of these has no value that could be wrong.
+_ABOUT_NAMES = frozenset({"missing", "extra_forbidden"})
+_LONGEST_INPUT = 40
 
 
 class Taker(Protocol):
@@ -151,11 +154,25 @@ def _invalid(error: ValidationError) -> str:
     """Return which fields of which model are wrong, and how: pydantic takes several lines."""
     problems = "; ".join(
         ": ".join(filter(None, (".".join(map(str, problem["loc"])), problem["msg"])))
-        for problem in error.errors(include_url=False, include_context=False, include_input=False)
+        + _got(problem)
+        for problem in error.errors(include_url=False, include_context=False)
     )
     count = error.error_count()
     errors = "validation error" if count == 1 else "validation errors"
     return " ".join(f"ValidationError: {count} {errors} for {error.title}: {problems}".split())
+
+
+def _got(problem: Mapping[str, Any]) -> str:
+    """Return what a field was given: mostly None, which is what a selector finds in vain."""
+    value = problem["input"]
+    if not problem["loc"] or problem["type"] in _ABOUT_NAMES:
+        return ""
+    shown = type(value).__name__
+    if value is None or type(value) in (str, bool, float):
+        shown = repr(value)
+    if len(shown) > _LONGEST_INPUT:
+        shown = shown[: _LONGEST_INPUT - 1] + "…"
+    return f" (got {shown})"
 
 
 async def end_hook(result: Any, *, timeout: float) -> None:

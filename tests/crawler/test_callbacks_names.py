@@ -53,9 +53,21 @@ def test_several_fields_are_named_with_their_places() -> None:
     error = _raised_by(lambda: Basket.model_validate({"books": [{"title": None}], "most": []}))
     assert name_of(error) == (
         "ValidationError: 3 validation errors for Basket: "
-        "books.0.title: Input should be a valid string; books.0.price: Field required; "
-        "most: Input should be a valid integer"
+        "books.0.title: Input should be a valid string (got None); books.0.price: Field required; "
+        "most: Input should be a valid integer (got list)"
     )
+
+
+def test_what_a_field_was_given_is_shown_as_far_as_it_tells() -> None:
+    error = _raised_by(lambda: Book.model_validate({"title": Response(""), "price": "£" * 99}))
+    assert name_of(error) == (
+        "ValidationError: 2 validation errors for Book: title: Input should be a valid string "
+        "(got Response); price: Input should be a valid number, unable to parse string as a number "
+        f"(got '{'£' * 38}…)"
+    )
+    more = _raised_by(lambda: Book.model_validate({"title": 1 << 99_999, "price": 1, "pages": 3}))
+    assert "title: Input should be a valid string (got int); pages: Extra" in name_of(more)
+    assert name_of(more).count("got") == 1
 
 
 def test_a_model_that_is_wrong_as_a_whole_has_no_field_and_one_line() -> None:
