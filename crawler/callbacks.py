@@ -16,7 +16,7 @@ from crawler.errors import yielded_at
 from crawler.links import Followed
 from crawler.models import item_models
 from crawler.payload import models_in
-from crawler.request import Request, is_plain
+from crawler.request import Request, values_of
 from crawler.spider import Spider
 
 # What a callback may return by itself, instead of yielding it.
@@ -90,8 +90,8 @@ class Methods:
         if errback is not None and errback not in self._known:
             callback_of(self._spider, errback)
             self._known.add(errback)
-        if not is_plain(request):
-            for model in models_in([request.meta, request.cb_kwargs]):
+        for values in values_of(request):
+            for model in models_in(values):
                 self._check_model(model)
 
     def _check_model(self, model: type[BaseModel]) -> None:

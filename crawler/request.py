@@ -351,6 +351,11 @@ def stands_for_url(request: Request) -> bool:
     return request.method == "GET" and not (request.dont_filter or request.body)
 
 
+def values_of(request: Request) -> Iterable[dict[str, Any]]:
+    """Return what a request carries along for its callback: `meta` and `cb_kwargs`, if any."""
+    return filter(None, (request._meta, request._cb_kwargs))
+
+
 def is_plain(request: Request) -> bool:
     """Tell whether of a request no more counts than its url and callback, and no more is kept."""
     return not (

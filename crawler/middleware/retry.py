@@ -34,9 +34,8 @@ def retry(settings: Settings) -> Middleware:
                 raise
             delay = backoff_delay(request.attempts + 1, base=settings.backoff)
             raise RetryLater(max(delay, error.after), error.reason) from error
-        except (
-            RetryLater
-        ) as later:  # of a middleware of the user's, which need not look at the tries
+        except RetryLater as later:
+            # Of a middleware of the user's, which need not look at the tries.
             if last and later.counts:
                 detail = f"a middleware put it back {settings.retries + 1} times"
                 raise FetchError(later.reason, detail) from later
