@@ -10,7 +10,7 @@ from multidict import CIMultiDict
 from crawler.body import Bodies
 from crawler.errors import FetchError
 from crawler.fetcher import Fetcher
-from crawler.places import LARGE, LARGE_AT_ONCE, PLACE, Place
+from crawler.places import LARGE, LARGE_AT_ONCE, PLACE, Place, share_of
 from crawler.request import Request
 from crawler.response import Response
 from tests.crawler.plain_fetches import fetching
@@ -20,6 +20,7 @@ from tests.turns import counted
 from tests.zstandard import zstd
 
 CHUNKED = head(200, "Transfer-Encoding: chunked")
+OF_A_SITE = share_of(LARGE_AT_ONCE)
 
 
 async def fetch(play: Play, *, first: int | None = None, **settings: Any) -> Response:
@@ -102,12 +103,29 @@ async def test_only_a_few_large_bodies_are_read_on_at_once_and_small_ones_meanwh
     ):
         url = server.url + "/"
         tasks = [group.create_task(fetcher.fetch(Request(url))) for _ in range(10)]
-        await _until_waiting(fetcher, 10 - LARGE_AT_ONCE)
+        await _until_waiting(fetcher, 10 - OF_A_SITE)
         assert warehouse.begun == 10
         assert (await fetcher.fetch(Request(other.url + "/"))).body == b"small"
         assert not any(task.done() for task in tasks)
         warehouse.go.set()
     assert {len(task.result().body) for task in tasks} == {LARGE + 5_000_000}
+
+
+async def test_large_bodies_of_a_site_that_do_not_come_hold_up_no_other_sites() -> None:
+    async with (
+        Hostile(_Warehouse()) as server,
+        Hostile(answer(b"x" * 2 * LARGE)) as other,
+        fetching() as fetcher,
+    ):
+        url = server.url + "/"
+        tasks = [asyncio.create_task(fetcher.fetch(Request(url))) for _ in range(10)]
+        await _until_waiting(fetcher, 10 - OF_A_SITE)
+        for _ in range(OF_A_SITE):
+            assert len((await fetcher.fetch(Request(other.url + "/"))).body) == 2 * LARGE
+        assert not any(task.done() for task in tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
 
 
 @pytest.mark.parametrize("how", ["cancelled", "timed out", "failed"])
@@ -121,7 +139,7 @@ async def test_a_place_is_given_back_whatever_happens(how: str) -> None:
     ):
         url = server.url + "/"
         tasks = [asyncio.create_task(fetcher.fetch(Request(url))) for _ in range(10)]
-        await _until_waiting(fetcher, 10 - LARGE_AT_ONCE)
+        await _until_waiting(fetcher, 10 - OF_A_SITE)
         if how == "cancelled":
             for task in tasks:
                 task.cancel()
@@ -139,16 +157,15 @@ async def test_the_deadline_stands_still_while_a_large_body_waits_for_its_place(
     warehouse = _Warehouse()
     async with (
         Hostile(warehouse) as server,
+        Hostile(warehouse) as another,
         Hostile(answer(b"x" * 2 * LARGE)) as other,
         fetching(timeout=1.5) as fetcher,
     ):
-        url = server.url + "/"
-        holders = [
-            asyncio.create_task(fetcher.fetch(Request(url))) for _ in range(2 * LARGE_AT_ONCE)
-        ]
-        await _until_waiting(fetcher, LARGE_AT_ONCE)
+        urls = [f"{server.url}/"] * 2 * OF_A_SITE + [f"{another.url}/"]
+        holders = [asyncio.create_task(fetcher.fetch(Request(url))) for url in urls]
+        await _until_waiting(fetcher, OF_A_SITE)
         late = asyncio.create_task(fetcher.fetch(Request(other.url + "/")))
-        await _until_waiting(fetcher, LARGE_AT_ONCE + 1)
+        await _until_waiting(fetcher, OF_A_SITE + 1)
         ends = await asyncio.gather(
             *holders, return_exceptions=True
         )  # half of them after the others
@@ -158,7 +175,7 @@ async def test_the_deadline_stands_still_while_a_large_body_waits_for_its_place(
 
 async def test_a_visit_keeps_its_place_until_its_page_is_through() -> None:
     async with Hostile(answer(b"x" * 2 * LARGE)) as server, fetching() as fetcher:
-        visits = [Place() for _ in range(LARGE_AT_ONCE + 1)]
+        visits = [Place() for _ in range(OF_A_SITE + 1)]
 
         async def visit(place: Place) -> None:
             PLACE.set(place)

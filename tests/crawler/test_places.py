@@ -1,14 +1,17 @@
 """Places for large bodies, and pages whose callbacks wait for a host that bodies keep busy."""
 
 import asyncio
+import math
 from collections.abc import Awaitable
 
 import pytest
 
 from crawler import places as module
-from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places, Urge, rank_of
+from crawler.places import LARGE_AT_ONCE, MEDIUM_AT_ONCE, Place, Places, Urge, rank_of, share_of
 
 MEDIUM, LARGE = 1, 2  # ranks
+THERE_ARE = {MEDIUM: MEDIUM_AT_ONCE, LARGE: LARGE_AT_ONCE}
+SHARE = {rank: share_of(number) for rank, number in THERE_ARE.items()}
 
 
 async def soon(wait: Awaitable[None]) -> "asyncio.Task[None]":
@@ -20,11 +23,11 @@ async def soon(wait: Awaitable[None]) -> "asyncio.Task[None]":
 
 
 async def full(places: Places, rank: int) -> list[Place]:
-    """All places of a rank, each of a page of host `a`."""
-    pages = [Place() for _ in range({MEDIUM: MEDIUM_AT_ONCE, LARGE: LARGE_AT_ONCE}[rank])]
-    for page in pages:
-        await page.take(places, rank, "a")
-    return pages
+    """The places of a rank that host `a` may have, each of a page of it; another has the rest."""
+    pages = [Place() for _ in range(THERE_ARE[rank])]
+    for number, page in enumerate(pages):
+        await page.take(places, rank, "a" if number < SHARE[rank] else "rest")
+    return pages[: SHARE[rank]]
 
 
 def test_a_body_needs_a_place_when_it_is_larger_than_half_a_mebibyte_and_than_two() -> None:
@@ -162,6 +165,34 @@ async def test_who_insists_has_a_body_go_on_when_none_is_coming() -> None:
     second.cancel()
 
 
+async def test_a_body_that_waits_for_a_larger_place_keeps_nobody_from_insisting() -> None:
+    places, grown = Places(), Place()
+    for page in await full(places, LARGE):
+        page.is_read()
+    for place in list(places.coming):
+        place.is_read()
+    waiting = await soon(Place().take(places, LARGE, "a"))
+    await grown.take(places, MEDIUM, "b")
+    growing = await soon(grown.take(places, LARGE, "b"))
+    with Urge(places, None, "a") as urge:
+        urge.insist()
+        await asyncio.wait_for(waiting, 10)
+    assert not growing.done()
+    growing.cancel()
+
+
+async def test_who_insists_for_a_site_with_its_share_waits_for_no_other_sites_body() -> None:
+    places = Places()
+    pages = await full(places, LARGE)  # and there is one of another's
+    waiting = await soon(Place().take(places, LARGE, "a"))
+    for page in pages:
+        page.is_read()
+    assert places.coming
+    with Urge(places, None, "a") as urge:
+        urge.insist()
+        await asyncio.wait_for(waiting, 10)
+
+
 async def test_a_page_that_becomes_large_while_its_visit_waits_for_a_host_urges_at_once() -> None:
     places, page = Places(), Place()
     _, other = await full(places, LARGE)
@@ -188,3 +219,70 @@ async def test_of_one_visit_only_one_body_waits() -> None:
     assert not later.done()
     large[0].give_back()
     await later
+
+
+# ── each has its share ──────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("rank", [MEDIUM, LARGE])
+async def test_a_site_that_has_its_share_holds_up_no_other_whatever_its_hosts(rank: int) -> None:
+    places = Places()
+    pages = [Place() for _ in range(SHARE[rank])]
+    for number, page in enumerate(pages):
+        await page.take(places, rank, f"h{number}.evil.example")
+    waiting = await soon(Place().take(places, rank, "h.evil.example"))
+    good = Place()
+    await asyncio.wait_for(good.take(places, rank, "good.example"), 10)
+    good.give_back()
+    await asyncio.sleep(0)
+    assert not waiting.done()  # it is not for those that have theirs
+    pages[0].give_back()
+    await waiting
+
+
+@pytest.mark.parametrize("rank", [MEDIUM, LARGE])
+async def test_slow_sites_together_have_the_share_of_one(rank: int) -> None:
+    places = Places()
+    pages = [Place() for _ in range(THERE_ARE[rank])]
+    for number, page in enumerate(pages):
+        await page.take(places, rank, f"evil{number}.example")
+        page.since = -math.inf  # it has been coming since
+    slow = await soon(Place().take(places, rank, "evil0.example"))
+    good = await soon(Place().take(places, rank, "good.example"))
+    pages.pop().give_back()
+    await asyncio.wait_for(good, 10)
+    while not slow.done():
+        assert len(pages) >= SHARE[rank]
+        pages.pop().give_back()
+        await asyncio.sleep(0)
+    assert len(pages) == SHARE[rank] - 1
+
+
+async def test_a_slow_site_is_a_site_like_others_after_a_while() -> None:
+    places = Places()
+    pages = [Place() for _ in range(SHARE[LARGE])]
+    for number, page in enumerate(pages):
+        await page.take(places, LARGE, f"evil{number}.example")
+        page.since = -math.inf
+        page.is_read()
+    waiting = await soon(Place().take(places, LARGE, "evil0.example"))
+    assert not waiting.done()
+    for site in places._slow:
+        places._slow[site] = 0.0  # its time is over
+    pages.pop().give_back()
+    await asyncio.wait_for(waiting, 10)
+    await asyncio.wait_for(Place().take(places, LARGE, "evil1.example"), 10)
+
+
+async def test_not_more_sites_are_known_to_be_slow_than_so_many(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "_MOST_SLOW", 3)
+    places = Places()
+    for number in range(5):
+        page = Place()
+        await page.take(places, MEDIUM, f"evil{number}.example")
+        page.since = -math.inf
+        page.is_read()
+        page.give_back()
+    assert list(places._slow) == [f"evil{number}.example" for number in (2, 3, 4)]

@@ -12,14 +12,13 @@ from crawler import places as module
 from crawler.places import Place, Places, Urge
 
 RANKS = MEDIUM, LARGE = 1, 2
-ROOM = {MEDIUM: 2, LARGE: 1}  # fewer than there are, so that few steps fill them
-NOBODY = "nobody.example"  # a host that no page waits for
+ROOM = {MEDIUM: 3, LARGE: 2}  # fewer than there are, so that few steps fill them
 
 STEPS = st.lists(
     st.tuples(
         st.sampled_from(
             ["begin"] * 3
-            + ["grow", "read", "cancel", "end", "wait", "again", "again", "insist", "go"]
+            + ["grow", "read", "late", "cancel", "end", "wait", "again", "again", "insist", "go"]
         ),
         st.integers(0, 7),  # which visit, of those that it can be
         st.sampled_from(["a", "b"]),
@@ -77,9 +76,9 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
-async def is_free(places: Places, rank: int) -> bool:
-    """Whether who comes now has a place at once."""
-    probe = Visit(places, NOBODY, rank)
+async def is_free(places: Places, rank: int, host: str) -> bool:
+    """Whether a body that comes now has a place at once."""
+    probe = Visit(places, host, rank)
     await settled()
     free = not probe.waits
     probe.end()
@@ -101,6 +100,7 @@ def step(visits: list[Visit], places: Places, what: str, which: int, host: str, 
             "grow": not visit.waits and visit.rank < LARGE,
             "wait": not visit.waits and visit.urge is None,
             "read": not visit.waits,
+            "late": visit.place in places.coming,
             "again": visit.urge is not None,
             "insist": visit.urge is not None,
             "go": visit.urge is not None,
@@ -125,6 +125,8 @@ def step(visits: list[Visit], places: Places, what: str, which: int, host: str, 
             return 1
         case "read":
             visit.place.is_read()
+        case "late":
+            visit.place.since = float("-inf")
         case "go":
             visit.go()
         case _:
@@ -145,8 +147,8 @@ async def run(steps: list[tuple[str, int, str, int, bool]], places: Places) -> N
         for rank in RANKS:
             have = sum(visit.rank == rank and not visit.waits for visit in visits)
             assert have <= ROOM[rank] + relieved
-            if any(visit.waits and visit.rank == rank for visit in visits):
-                assert not await is_free(places, rank)
+            for host in {visit.host for visit in visits if visit.waits and visit.rank == rank}:
+                assert not await is_free(places, rank, host)
         for urge in (visit.urge for visit in visits if visit.urge is not None):
             assert urge.page is not None
             if urge.page.is_large and not urge.heard:
@@ -157,7 +159,7 @@ async def run(steps: list[tuple[str, int, str, int, bool]], places: Places) -> N
     assert places.waiting == 0
     assert not places.coming
     for rank in RANKS:
-        last = [Visit(places, NOBODY, rank) for _ in range(ROOM[rank] + 1)]
+        last = [Visit(places, f"{n}.example", rank) for n in range(ROOM[rank] + 1)]
         await settled()
         assert [visit.waits for visit in last] == [False] * ROOM[rank] + [True]
         for visit in last:

@@ -1,15 +1,17 @@
 """Nobody waits for ever for a host, in the whole crawler."""
 
 import asyncio
+import gzip
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from random import Random
 
 import pytest
 
 import crawler
 from crawler.middleware import Handler
-from crawler.places import LARGE, LARGE_AT_ONCE
+from crawler.places import LARGE, LARGE_AT_ONCE, share_of
 from crawler.request import Request
 from crawler.response import Response
 from tests.crawler.links_site import until
@@ -18,6 +20,8 @@ from tests.crawler.pretended_crawl import HANGS
 from tests.crawler.pretended_crawl import path as path
 from tests.hostile.server import Connection, Hostile, answer
 from tests.site import serve
+
+OF_A_SITE = share_of(LARGE_AT_ONCE)
 
 
 def web(says: Callable[[str], Awaitable[bytes]]) -> Hostile:
@@ -134,6 +138,12 @@ def large(_: object) -> tuple[int, dict[str, str], bytes]:
     return 200, {}, b"x" * (LARGE + 1)
 
 
+def packed(_: object) -> tuple[int, dict[str, str], bytes]:
+    """How large it is shows only as it is read; it has a smaller place by then."""
+    body = Random(1).randbytes(LARGE // 2 + 1).hex().encode()
+    return 200, {"Content-Encoding": "gzip"}, gzip.compress(body)
+
+
 @pytest.mark.parametrize("own", [False, True])
 async def test_a_middleware_that_has_a_large_page_and_asks_again_waits_for_no_body(
     path: Path, own: bool
@@ -142,7 +152,7 @@ async def test_a_middleware_that_has_a_large_page_and_asks_again_waits_for_no_bo
 
     async def again(request: Request, call_next: Handler) -> Response:
         await call_next(request)
-        await until(lambda: sum(site.hits.values()) >= 2 * LARGE_AT_ONCE)
+        await until(lambda: sum(site.hits.values()) >= 2 * OF_A_SITE)
         return await call_next(Request(f"{site.url}more") if own else request)
 
     async with serve({"/more": "more"}) as site:
@@ -158,14 +168,17 @@ async def test_a_middleware_that_has_a_large_page_and_asks_again_waits_for_no_bo
 
         async with asyncio.timeout(2 * HANGS):
             summary = await crawler.run(
-                Again, db=path, concurrency=8, concurrency_per_host=LARGE_AT_ONCE, robots=False
+                Again, db=path, concurrency=8, concurrency_per_host=OF_A_SITE, robots=False
             )
     assert (summary.finish, summary.done) == ("finished", 8)
 
 
-async def test_a_callback_that_large_pages_wait_for_waits_for_no_body(path: Path) -> None:
+@pytest.mark.parametrize("page", [large, packed])
+async def test_a_callback_that_large_pages_wait_for_waits_for_no_body(
+    path: Path, page: Callable[[object], object]
+) -> None:
     """It has what their callbacks want, and waits for a host that other bodies keep busy."""
-    urls = [f"/{n}" for n in range(2 * LARGE_AT_ONCE)]
+    urls = [f"/{n}" for n in range(2 * OF_A_SITE)]
 
     class Sharing(crawler.Spider):
         name = "sharing"
@@ -181,15 +194,15 @@ async def test_a_callback_that_large_pages_wait_for_waits_for_no_body(path: Path
             self.waiting += 1
             async with self.lock:
                 if not self.token:
-                    await until(lambda: self.waiting > LARGE_AT_ONCE and all_are_asked_for())
+                    await until(lambda: self.waiting > OF_A_SITE and all_are_asked_for())
                     self.token = (await self.fetch(f"{site.url}token")).text
 
     def all_are_asked_for() -> bool:
         return all(site.hits[url] for url in urls)
 
-    async with serve({"/first": "", "/token": "secret", **dict.fromkeys(urls, large)}) as site:
+    async with serve({"/first": "", "/token": "secret", **dict.fromkeys(urls, page)}) as site:
         async with asyncio.timeout(2 * HANGS):
             summary = await crawler.run(
-                Sharing, db=path, concurrency=8, concurrency_per_host=LARGE_AT_ONCE, robots=False
+                Sharing, db=path, concurrency=8, concurrency_per_host=OF_A_SITE, robots=False
             )
-    assert (summary.finish, summary.done) == ("finished", 1 + 2 * LARGE_AT_ONCE)
+    assert (summary.finish, summary.done) == ("finished", 1 + 2 * OF_A_SITE)
