@@ -1,11 +1,13 @@
-"""The circuit breaker of one host: no questions for a while to whom no connection can be had.
+"""The circuit breaker of one host: no questions for a while to one that gives no sign of life.
 
-Closed, it counts failures in a row. Open, the host rests; then a single probe is let through,
-whose success closes the breaker and whose failure lets the host rest for twice as long. A host
-that has not answered after the last rest is given up for as long as this process runs.
+Closed, it counts failures in a row: connections that could not be had, and pages for which there
+was no answer in time, each once, for a host may be well and have a few that never come. Open, the
+host rests; then a single probe is let through, whose success closes the breaker and whose failure
+lets the host rest for twice as long. A host that has not answered after the last rest is given up
+for as long as this process runs.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 # Times `backoff`: a host rests for about 10, 20 and 40 seconds.
 _FIRST_REST = 10.0
@@ -24,6 +26,7 @@ class Breaker:
     unit: float
     failures: int = 0  # in a row
     rests: int = 0
+    silent: set[str] = field(default_factory=set)  # pages without an answer since the last one
     until: float = 0.0  # the host rests
     probing: bool = False  # the one contact that may be made after a rest is being made
 
@@ -37,13 +40,18 @@ class Breaker:
         """Whether nothing will be asked of the host any more."""
         return self.rests > _RESTS
 
-    def failed(self, now: float) -> bool:
+    def failed(self, now: float, page: str | None = None) -> bool:
         """Note that no connection could be had; return whether the host's state has changed.
 
-        What was in flight when the breaker opened is no further news.
+        Or that there was one, and no answer for a page. What was in flight when the breaker opened
+        is no further news.
         """
         if not self.threshold or self.given_up or (self.open and not self.probing):
             return False
+        if page in self.silent and not self.probing:
+            return False
+        if page is not None:
+            self.silent.add(page)
         self.failures += 1
         if not self.probing and self.failures < self.threshold:
             return False
@@ -56,4 +64,5 @@ class Breaker:
         """Note an answer, whatever it says; return whether it ended a rest."""
         was_open = self.open
         self.failures, self.rests, self.until, self.probing = 0, 0, 0.0, False
+        self.silent.clear()
         return was_open

@@ -185,10 +185,10 @@ class Contact:
         if self._gate is not None:
             self._house.throttle.answered(self._gate, self._seconds(), response)
 
-    def failed(self, error: FetchError) -> None:
-        """Note that no whole answer came."""
+    def failed(self, error: FetchError, page: str) -> None:
+        """Note that no whole answer came for the page of that url."""
         if self._gate is not None:
-            self._house.throttle.failed(self._gate, error, self._seconds())
+            self._house.throttle.failed(self._gate, error, self._seconds(), page)
 
     def _seconds(self) -> float:
         """How long the host took: that we had no place for its body says nothing about it."""

@@ -69,7 +69,7 @@ class FetchError(CrawlerError):
     `reason` is the short code that ends up in the frontier (`timeout`, `connection`, ...).
     `retryable` says whether another try may help, and `after` how many seconds that has to wait
     at least; the retry middleware decides. `unreachable` says that no connection with the host
-    could be had.
+    could be had, `silent` that there was one, and no answer on it in time.
     """
 
     def __init__(
@@ -80,12 +80,14 @@ class FetchError(CrawlerError):
         retryable: bool = False,
         after: float = 0.0,
         unreachable: bool = False,
+        silent: bool = False,
     ) -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.retryable = retryable
         self.after = after
         self.unreachable = unreachable
+        self.silent = silent
 
 
 class InvalidUrl(CrawlerError, ValueError):

@@ -179,7 +179,10 @@ class Fetcher:
                         await off_the_clock(deadline, before_hop(url, target))
                     url, gate = target, self._throttle.gate(host_of(target))
         except TimeoutError as error:
-            raise FetchError("timeout", f"no answer in {limit:g} s", retryable=True) from error
+            # Where redirects lead there was less time: that says nothing about who is there.
+            silent = request.phases.ttfb is None and not trail
+            what = f"no answer in {limit:g} s"
+            raise FetchError("timeout", what, retryable=True, silent=silent) from error
         response.redirects = tuple(trail)
         request.phases.elapsed = time.perf_counter() - started
         return response
@@ -196,6 +199,7 @@ class Fetcher:
     ) -> Response:
         self._guard.approach(url)
         phases = request.phases
+        phases.ttfb = None  # not what an earlier hop has taken
         started = time.perf_counter()
         jar = self._cookies.jar_of(request)
         if jar is not None:

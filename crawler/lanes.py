@@ -1,6 +1,7 @@
 """Lanes: what the scheduler holds in memory of each host's work, and whose turn it is."""
 
 from collections import OrderedDict, deque
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
@@ -18,6 +19,9 @@ _READY = -NEVER
 # as long as writing them takes (seconds): else whoever brings most has the file to himself.
 _MANY_LINKS, _REST_FOR_A_LINK = 1000, 1e-4
 _LONGEST_REST = 60.0
+# Of whom so many fetches in a row were not over in time is one of the late, who are like one site
+# with this name. (A single one may be an accident.)
+_LATE, _LATE_FROM = "", 2
 
 
 class Ranks(Generic[T]):
@@ -66,8 +70,12 @@ class Ranks(Generic[T]):
 
 @dataclass(slots=True, eq=False)
 class Site:
-    """The hosts of one owner: whoever has a domain has as many of them as he likes."""
+    """The hosts of one owner: whoever has a domain has as many of them as he likes.
 
+    Or those, whoever has them, that keep us waiting: see `Rota`.
+    """
+
+    name: str = ""
     lanes: int = 0  # of its hosts, how many have work
     handed: int = 0  # of all their requests, how many are on their way
     ready: "Ranks[Lane]" = field(default_factory=Ranks)
@@ -82,6 +90,7 @@ class Lane:
 
     gate: HostGate
     site: Site = field(default_factory=Site)
+    home: str = ""  # the name of its own site
     buffer: deque[QueuedRequest] = field(default_factory=deque)
     held: set[int] = field(default_factory=set)  # ids in memory, until their visit is committed
     more: bool = False  # the frontier may have further requests that could run now
@@ -100,6 +109,23 @@ class Lane:
     def idle(self) -> bool:
         """Whether there is nothing left to do for the host, now or later."""
         return not (self.held or self.more or self.loading or self.asking or self.due < NEVER)
+
+    def ask_another(self, silent: Collection[str]) -> None:
+        """Have a request go first that is for none of these urls, if there are any, and the last.
+
+        Whether their host is well shows best by what is farthest from them, and was not tried yet.
+        """
+        if not silent:
+            return
+
+        def promise(place: int) -> tuple[bool, int, int]:
+            row = self.buffer[place]
+            return row.url not in silent, -row.attempts, place
+
+        best = max(range(len(self.buffer)), key=promise)
+        row = self.buffer[best]
+        del self.buffer[best]
+        self.buffer.appendleft(row)
 
     @property
     def handed(self) -> int:
@@ -121,7 +147,8 @@ class Rota:
         """Of the `slots`, no site gets more than three quarters while another has work.
 
         Else one with a thousand hosts that never answer would hold every one in the end, and those
-        with a page at a time would wait for a slot with each of them.
+        with a page at a time would wait for a slot with each of them. For the same reason all hosts
+        whose fetches are not over in time are one site, until one is.
         """
         self._most = None if slots is None else max(1, slots * 3 // 4)
         self._sites: dict[str, Site] = {}  # those that have work
@@ -132,19 +159,46 @@ class Rota:
 
     def join(self, gate: HostGate) -> Lane:
         """Return a lane for a host that has work."""
-        site = self._sites.setdefault(site_of(gate.host), Site())
-        site.lanes += 1
-        return Lane(gate, site)
+        lane = Lane(gate, home=site_of(gate.host))
+        self._seat(lane, lane.home)
+        return lane
+
+    def _seat(self, lane: Lane, name: str) -> None:
+        lane.site = self._sites.setdefault(name, Site(name))
+        lane.site.lanes += 1
 
     def leave(self, lane: Lane) -> None:
         """Note that a host has no more work."""
         self._account(lane)
+        self._unseat(lane)
+
+    def _unseat(self, lane: Lane) -> None:
         lane.site.lanes -= 1
         if not lane.site.lanes:
-            del self._sites[site_of(lane.gate.host)]
+            del self._sites[lane.site.name]
+
+    def _move(self, lane: Lane) -> None:
+        """Have a lane belong where it should: to its own site, or to the late."""
+        name, site = _LATE if lane.gate.late >= _LATE_FROM else lane.home, lane.site
+        if name == site.name:
+            return
+        is_ready = lane.armed_at == _READY
+        if is_ready:
+            site.ready.remove(lane, lane.rank)
+            if site.rank is not None and not site.ready:
+                self._ready.remove(site, site.rank)
+                site.rank = None
+        self._count(lane, 0)
+        self._unseat(lane)
+        self._seat(lane, name)
+        if is_ready:
+            self._enlist(lane)
+        else:
+            self._account(lane)
 
     def arm(self, lane: Lane, when: float) -> None:
         """Have a look at the lane at `when`, or at the earlier time it is armed for."""
+        self._move(lane)
         if lane.site.lanes > 1:  # else nobody asks before it is ready again
             self._account(lane)
         if when < lane.armed_at:
@@ -224,7 +278,10 @@ class Rota:
 
     def _account(self, lane: Lane) -> None:
         """Have the site know how many of the lane's requests are on their way, robots.txt too."""
-        site, handed = lane.site, len(lane.held) - len(lane.buffer) + lane.asking
+        self._count(lane, len(lane.held) - len(lane.buffer) + lane.asking)
+
+    def _count(self, lane: Lane, handed: int) -> None:
+        site = lane.site
         if handed == lane.counted:
             return
         site.handed += handed - lane.counted

@@ -59,7 +59,7 @@ class Passage:
                         request, hop, url=request.url, first=first, max_redirects=max_redirects
                     )
                 except FetchError as error:
-                    contact.failed(error)
+                    contact.failed(error, request.url)
                     raise
                 contact.answered(response)
                 return response

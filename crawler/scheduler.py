@@ -174,6 +174,7 @@ class Scheduler:
 
     def _serve(self, lane: Lane, now: float) -> None:
         """Hand out the lane's next request, or settle it if it must not be fetched."""
+        lane.ask_another(lane.gate.breaker.silent)
         row = lane.buffer[0]
         if self._quota.spent(row.host):
             lane.buffer.popleft()

@@ -33,7 +33,7 @@ class Summary:
     tables: tuple[TableReport, ...]  # rows, and how many are not null in each field
     phases: tuple[Phase, ...]  # percentiles in milliseconds: queue, ttfb, body, parse, elapsed
     all_starts_failed: bool  # or wait for a host that rests
-    resting: Mapping[str, int]  # host that could not be reached -> its queued requests
+    resting: Mapping[str, int]  # host that does not answer -> its queued requests
 
     def as_json(self) -> dict[str, Any]:
         """Return what `crawler run --json` prints."""

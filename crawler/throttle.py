@@ -43,6 +43,7 @@ class HostGate:
     next_at: float = 0.0  # no contact before
     awaited: bool = False  # a contact is granted and has not begun; its delay is not yet known
     latency: float | None = None  # moving average of seconds a fetch takes
+    late: int = 0  # fetches in a row that were not over in time
     waiting: int = 0  # redirects and spiders' own fetches that wait for their turn
     freed: asyncio.Event | None = None  # made by the first of these; set when the gate changes
     remembered: bool = False  # what earlier processes knew of the host is taken up
@@ -148,6 +149,7 @@ class Throttle:
         the request: another try, a failure, or its callback's.
         """
         now = time.monotonic()
+        gate.late = 0
         before = gate.latency
         gate.latency = seconds if before is None else before + _SMOOTHING * (seconds - before)
         if gate.breaker.answered():
@@ -166,18 +168,21 @@ class Throttle:
             own = _TURNS * self._lag
             gate.pace.answered(now, max(0.0, seconds - own), gate.in_flight)
 
-    def failed(self, gate: HostGate, error: FetchError, seconds: float) -> None:
-        """Note that no whole answer came, `seconds` after the contact began."""
-        if error.reason == "timeout" and self._settings.adaptive:
+    def failed(self, gate: HostGate, error: FetchError, seconds: float, page: str = "") -> None:
+        """Note that no whole answer came for a page, `seconds` after the contact began."""
+        gate.late = gate.late + 1 if error.reason == "timeout" else 0
+        if gate.late and self._settings.adaptive:
             gate.pace.refused(time.monotonic(), seconds)
-        if error.unreachable or (gate.breaker.probing and error.reason == "timeout"):
+        if error.unreachable or (gate.breaker.probing and gate.late):
             self.unreachable(gate)
-        elif error.reason != "timeout" and gate.breaker.answered():
+        elif error.silent:
+            self.unreachable(gate, page)
+        elif gate.breaker.answered():
             self.changed(gate)  # it was reached, whatever came of it
 
-    def unreachable(self, gate: HostGate) -> None:
-        """Note that no connection with the host could be had."""
-        if gate.breaker.failed(time.monotonic()):
+    def unreachable(self, gate: HostGate, page: str | None = None) -> None:
+        """Note that no connection with the host could be had, or no answer for a page."""
+        if gate.breaker.failed(time.monotonic(), page):
             self.changed(gate)
 
     def changed(self, gate: HostGate) -> None:

@@ -155,7 +155,7 @@ class HostRecord(NamedTuple):
     host: str
     next_at: float | None = None  # no contact before this time
     robots: str | None = None  # JSON: origin -> its robots.txt
-    resting: int = 0  # connection failures in a row, while it is left alone for them
+    resting: int = 0  # failures in a row to answer, while it is left alone for them
 
 
 class CookieRecord(NamedTuple):

@@ -35,7 +35,7 @@ CREATE TABLE crawl_start (
 CREATE TABLE crawl_host (
     host TEXT PRIMARY KEY,
     next_at REAL,                       -- no contact before this time, seconds since the epoch
-    resting INTEGER NOT NULL DEFAULT 0, -- connection failures in a row, while it rests for them
+    resting INTEGER NOT NULL DEFAULT 0, -- failures in a row to answer, while it rests for them
     robots TEXT                         -- JSON: origin -> what its robots.txt said, and when
 ) WITHOUT ROWID;
 

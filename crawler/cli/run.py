@@ -106,7 +106,7 @@ def run(
         again = _again(name, db, arguments, overrides, out)
         why = "stopped" if summary.finish == "stopped" else "a limit was reached"
         if summary.queued and summary.queued == sum(summary.resting.values()):
-            why = "hosts that could not be reached rest"
+            why = "hosts that do not answer rest"
         notice(f"{why}: {summary.queued:,} queued; go on with: {again}", options)
     if summary.all_starts_failed:
         what = "no start URL could be reached" if summary.resting else "every start URL failed"

@@ -36,12 +36,12 @@ def print_summary(summary: Summary, name: str, db: Path | None) -> None:
 
 
 def print_resting(out: Console, resting: Mapping[str, int]) -> None:
-    """Print which hosts rest because they could not be reached, and what to do about it."""
+    """Print which hosts rest because they do not answer, and what to do about it."""
     for host, queued in islice(resting.items(), _RESTING_SHOWN):
         requests = "request waits" if queued == 1 else "requests wait"
         show.line(
             out,
-            f"{host} rests: it could not be reached, and {queued:,} {requests} for it; "
+            f"{host} rests: it does not answer, and {queued:,} {requests} for it; "
             "run again when it is up",
         )
     if (more := len(resting) - _RESTING_SHOWN) > 0:

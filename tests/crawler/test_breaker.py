@@ -25,6 +25,22 @@ def test_what_was_in_flight_when_it_opened_makes_the_rest_no_longer() -> None:
     assert breaker.until == 112.0
 
 
+def test_a_page_that_is_not_answered_counts_once_and_a_probe_always() -> None:
+    breaker = Breaker(2, 1.0)
+    assert not any(breaker.failed(100.0, "/a") for _ in range(9))
+    assert breaker.failed(100.0, "/b")
+    breaker.probing = True
+    assert breaker.failed(111.0, "/a")
+    assert (breaker.rests, breaker.until) == (2, 131.0)
+
+
+def test_an_answer_makes_pages_count_anew() -> None:
+    breaker = Breaker(2, 1.0)
+    breaker.failed(0.0, "/a")
+    breaker.answered()
+    assert [breaker.failed(0.0, page) for page in ("/a", "/b")] == [False, True]
+
+
 def test_each_rest_is_twice_as_long_and_after_the_third_the_host_is_given_up() -> None:
     breaker = Breaker(1, 2.0)
     breaker.failed(0.0)

@@ -150,13 +150,14 @@ async def test_a_bomb_is_not_inflated() -> None:
 async def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     async with serving({"/": silence}) as server:
         error = await failure(server.url + "/", {"timeout": 0.05})
-    assert (error.reason, error.retryable) == ("timeout", True)
+    assert (error.reason, error.retryable, error.silent) == ("timeout", True, True)
     assert "0.05 s" in str(error)
 
 
 async def test_a_body_that_trickles_past_the_deadline_is_a_timeout() -> None:
     async with Hostile(trickle(head(length=100_000))) as server:
-        assert (await failure(server.url + "/", {"timeout": 0.05})).reason == "timeout"
+        error = await failure(server.url + "/", {"timeout": 0.05})
+    assert (error.reason, error.silent) == ("timeout", False)
 
 
 async def test_the_deadline_is_for_all_hops_together() -> None:
@@ -175,6 +176,12 @@ async def test_a_host_may_have_its_own_deadline() -> None:
         own = {"match": "127.0.0.1", "timeout": 0.05}
         error = await failure(server.url + "/", {"timeout": 60, "host": [own]})
     assert error.reason == "timeout"
+
+
+async def test_who_has_had_no_time_to_answer_is_not_silent() -> None:
+    async with serving({"/": moved(302, "/silent"), "/silent": silence}) as server:
+        error = await failure(server.url + "/", {"timeout": 0.2})
+    assert (error.reason, error.silent) == ("timeout", False)
 
 
 async def test_a_cancelled_fetch_is_cancelled_and_not_a_timeout() -> None:

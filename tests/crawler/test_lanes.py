@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from crawler.lanes import NEVER, Lane, Ranks, Rota
 from crawler.throttle import HostGate
+from storage.records import QueuedRequest
 
 
 def lane(host: str, on_their_way: int = 0) -> Lane:
@@ -132,6 +133,42 @@ def test_the_only_host_is_next_whenever_its_time_has_come_until_another_has_work
     only.held = {1}
     rota.advance(only)
     assert taken(rota, 3.0) == ["only.example"]
+
+
+def test_hosts_whose_fetches_are_late_are_one_site_until_they_are_not() -> None:
+    rota = Rota(4)  # of which they have three
+    late = [rota.join(HostGate(f"{n}.late.example{n}", 8)) for n in range(6)]
+    good = rota.join(HostGate("good.example", 8))
+    for number, one in enumerate(late):
+        one.gate.late = 2
+        one.held = {number} if number < 3 else set()  # on its way
+        rota.arm(one, 1.0)
+    good.held = {6}
+    rota.arm(good, 1.0)
+    assert taken(rota, 1.0) == ["good.example"]
+    late[5].gate.late = 0  # it has answered
+    rota.arm(late[5], 1.0)
+    assert taken(rota, 1.0) == ["5.late.example5"]
+    late[0].held.clear()
+    rota.advance(late[0])
+    assert len(taken(rota, 1.0)) == 5
+
+
+def row(url: str, attempts: int = 0) -> QueuedRequest:
+    return QueuedRequest(1, 1, url, "a", "GET", None, None, None, 0, 0, attempts)
+
+
+def test_of_a_silent_host_another_page_is_asked_for() -> None:
+    one = lane("a")
+    one.buffer.extend(map(row, "wxyz"))
+    one.buffer.append(row("tried", 1))
+    for silent, first in (("", "w"), ("z", "y"), ("wyz", "x"), ("wxyz", "tried")):
+        one.ask_another(set(silent))
+        assert one.buffer[0].url == first
+    assert {row.url for row in one.buffer} == {*"wxyz", "tried"}
+    one.ask_another({*"wxyz", "tried"})
+    assert one.buffer[0].attempts == 0
+    assert len(one.buffer) == 5
 
 
 def test_an_earlier_time_counts_and_a_later_one_does_not() -> None:

@@ -161,6 +161,41 @@ async def test_a_host_that_breaks_its_connections_is_reached_all_the_same(crawl,
     assert set(rows("SELECT reason FROM crawl_request WHERE state = 'failed'")) == {"connection"}
 
 
+async def never(_):
+    await asyncio.Event().wait()
+
+
+SOON = {"timeout": 0.05, "backoff": 0.001}
+
+
+async def test_a_host_that_answers_for_robots_txt_alone_rests(crawl, rows):
+    silent = {f"/{number}": never for number in range(60)}
+    async with serve({**silent, "/robots.txt": ""}) as site:
+        first = await crawl(pages(*numbered(site.port, 60)), **SOON)
+        assert sum(site.hits.values()) < 30
+        assert (first.finish, first.failed, first.queued) == ("limit", 0, 60)
+        assert dict(first.resting) == {f"127.0.0.1:{site.port}": 60}
+        site.pages.update(dict.fromkeys(silent, ""))
+        second = await crawl(pages(*numbered(site.port, 60)))
+    assert (second.run, second.finish, second.done) == (first.run, "finished", 60)
+    assert rows("SELECT resting FROM crawl_host") == [0]
+
+
+async def test_a_host_of_whose_pages_some_never_come_is_asked_for_all_others(crawl):
+    silent = {f"/{number}": never for number in range(30)}
+    async with serve({**silent, **{f"/{number}": "" for number in range(30, 60)}}) as site:
+        result = await crawl(pages(*numbered(site.port, 60)), **SOON)
+        assert result.done == 30
+
+
+async def test_few_pages_that_never_come_fail_each_by_itself(crawl, rows):
+    silent = {f"/{number}": never for number in range(9)}
+    async with serve({**silent, "/9": ""}) as site:
+        result = await crawl(pages(*numbered(site.port, 10)), **SOON)
+    assert (result.finish, result.done, dict(result.resting)) == ("finished", 1, {})
+    assert result.reasons["failed"] == {"timeout": 9}
+
+
 async def test_the_breaker_can_be_turned_off(crawl):
     with refusing() as port:
         result = await crawl(

@@ -151,6 +151,24 @@ def test_a_host_that_cannot_be_reached_so_often_rests(error: FetchError) -> None
     assert throttle.take_news() == {"a": throttle.gate("a")}
 
 
+def test_a_host_that_answers_none_of_so_many_pages_rests() -> None:
+    throttle, silence = Throttle(Settings(breaker=3)), FetchError("timeout", silent=True)
+    for page in ("/a", "/b", "/a", "/a"):
+        throttle.failed(throttle.gate("a"), silence, 0.1, page)
+    assert rest_of(throttle) == 0.0
+    throttle.failed(throttle.gate("a"), silence, 0.1, "/c")
+    assert 9.0 < rest_of(throttle) <= 10.0
+
+
+@pytest.mark.parametrize("reason", ["timeout", "truncated"])
+def test_half_an_answer_is_a_sign_of_life(reason: str) -> None:
+    throttle, silence = Throttle(Settings(breaker=3)), FetchError("timeout", silent=True)
+    for page in ("/a", "/b", "/c", "/d"):
+        throttle.failed(throttle.gate("a"), silence, 0.1, page)
+        throttle.failed(throttle.gate("a"), FetchError(reason), 0.1, "/half")
+    assert rest_of(throttle) == 0.0
+
+
 @pytest.mark.parametrize(
     "reason", ["timeout", "truncated", "too_large", "bad_response", "connection"]
 )

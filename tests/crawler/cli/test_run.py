@@ -155,10 +155,10 @@ async def test_a_host_that_cannot_be_reached_is_told_and_what_to_do(project: Pro
         project.write("spiders/dead.py", text)
         command = ("run", "dead", "--set", "backoff=0.001", "--set", "robots=false")
         result = await project.crawler(*command)
-    told = f"127.0.0.1:{port} rests: it could not be reached, and 30 requests wait for it"
+    told = f"127.0.0.1:{port} rests: it does not answer, and 30 requests wait for it"
     assert result.status == 1
     assert f"{told}; run again when it is up" in result.out
-    assert "hosts that could not be reached rest: 30 queued; go on with: " in result.err
+    assert "hosts that do not answer rest: 30 queued; go on with: " in result.err
     assert "crawler: error: no start URL could be reached: " in result.err
     status = await project.crawler("status", "dead")
     assert told in status.out
