@@ -140,8 +140,8 @@ class Contact:
         if verdict is None:
             verdict = await self._house.learn(origin_of(url), gate)
         if verdict.again:
-            # The tries of robots.txt are counted for themselves.
-            raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason, counts=False)
+            # Those of robots.txt are counted, too, but not for ever: its host may be forgotten.
+            raise RetryLater(max(verdict.until - time.time(), 0.0), verdict.reason)
         if verdict.failed:
             raise FetchError(verdict.reason, f"robots.txt of {origin_of(url)}")
         if not book.allows(verdict, url):
