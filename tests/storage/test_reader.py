@@ -1,6 +1,7 @@
 """A crawl file that is read: without a trace, and also where nothing can be written beside it."""
 
 import asyncio
+import io
 import sqlite3
 import subprocess
 import sys
@@ -11,11 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import RunMismatch
+from storage.errors import RunMismatch, StoreError
+from storage.export import export
 from storage.reader import open_reader
 from storage.records import Visit
 from storage.schema import SCHEMA_VERSION
 from storage.sqlite import SqliteStore
+from tests.storage.export_file import Book, store, titles
+from tests.storage.export_file import database as database
+from tests.storage.export_file import out as out
 from tests.storage.store_file import begin, item, query, reading, requests
 from tests.storage.store_file import path as path
 
@@ -228,3 +233,72 @@ def test_a_file_there_that_is_no_crawls_is_told(unwritable: Path) -> None:
 
 def test_the_process_that_tests_this_is_held_back(unwritable: Path) -> None:
     assert read_only(unwritable / "crawl.db", "os.access(path.parent, os.W_OK)") == "False"
+
+
+# ── reading ─────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("name", ["a?mode=rw.db", "a#b.db", "100%25.db", "sp ace é.db"])
+def test_a_file_is_found_whatever_it_is_called(database: Path, out: Path, name: str) -> None:
+    store(database, Book(title="a"), run=2)
+    with closing(open_reader(database.rename(out / name))) as reader:
+        assert reader.execute("SELECT title FROM latest_book").fetchall() == [("a",)]
+        reader.execute("PRAGMA query_only = OFF")
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("DELETE FROM book")
+
+
+def test_a_reader_cannot_be_talked_into_writing(database: Path, tmp_path: Path) -> None:
+    with closing(open_reader(database)) as reader:
+        assert reader.execute("PRAGMA query_only").fetchone() == (1,)
+        assert reader.execute("PRAGMA trusted_schema").fetchone() == (0,)
+        reader.execute("ATTACH ? AS other", (str(tmp_path / "other.db"),))
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            reader.execute("CREATE TABLE other.x (a)")
+
+
+def test_a_reader_and_the_writer_do_not_wait_for_each_other(database: Path, out: Path) -> None:
+    store(database, Book(title="a"), run=2)
+    with closing(sqlite3.connect(database, isolation_level=None, timeout=0)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        writer.execute("UPDATE book SET title = 'uncommitted'")
+        export(database, out / "books.jsonl")
+        writer.execute("COMMIT")
+    assert titles(out / "books.jsonl") == ["a"]
+
+
+def test_a_file_that_is_missing_is_not_made(tmp_path: Path) -> None:
+    missing = tmp_path / "missing.db"
+    with pytest.raises(RunMismatch, match=r"missing\.db does not exist: run the spider first"):
+        open_reader(missing)
+    with pytest.raises(RunMismatch, match="is not a file"):
+        open_reader(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "text.db"
+    text.write_text("hello\n" * 200)
+    with pytest.raises(RunMismatch, match=r"text\.db is not an SQLite file"):
+        open_reader(text)
+
+
+@pytest.mark.parametrize("schema", ["", "CREATE TABLE book (title TEXT)"])
+def test_a_database_of_another_program_is_refused(tmp_path: Path, schema: str) -> None:
+    path = tmp_path / "other.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.executescript(schema)
+    path.touch()
+    with pytest.raises(RunMismatch, match="but not a crawl's"):
+        open_reader(path)
+
+
+def test_a_damaged_file_is_one_clear_line(database: Path, out: Path) -> None:
+    store(database, *(Book(title="x" * 1000) for _ in range(100)), run=2)
+    with database.open("r+b") as stream:
+        size = stream.seek(0, io.SEEK_END)
+        stream.seek(8 * 4096)
+        stream.write(b"\xff" * (size - 8 * 4096))
+    with pytest.raises(StoreError, match=r"^[^\n]*crawl\.db (is damaged|cannot be read)[^\n]*$"):
+        export(database, out / "books.jsonl")
+    assert list(out.iterdir()) == []
