@@ -7,9 +7,10 @@ from functools import partial
 
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
+from crawler.identity import identify
 from crawler.middleware import Handler, Middleware, around, compose
 from crawler.passage import Passage
-from crawler.request import Request, identify
+from crawler.request import Request
 from crawler.response import Response
 from crawler.url import redact
 

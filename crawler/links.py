@@ -10,8 +10,9 @@ from typing import Any, Self
 from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
+from crawler.identity import Identifier
 from crawler.parameters import cleaner
-from crawler.request import Callback, Identifier, Request, is_plain, stands_for_url, to_record
+from crawler.request import Callback, Request, is_plain, stands_for_url, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps

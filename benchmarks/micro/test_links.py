@@ -8,8 +8,8 @@ import pytest
 from benchmarks.micro.conftest import URL
 from crawler import Response
 from crawler.harvest import Harvest
+from crawler.identity import Identifier
 from crawler.links import Discovery
-from crawler.request import Identifier
 from crawler.settings import Settings
 from crawler.url import Scope, canonical, fingerprint
 from storage.records import QueuedRequest

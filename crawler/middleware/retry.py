@@ -35,9 +35,10 @@ def retry(settings: Settings) -> Middleware:
             delay = backoff_delay(request.attempts + 1, base=settings.backoff)
             raise RetryLater(max(delay, error.after), error.reason) from error
         except RetryLater as later:
-            # Of a middleware of the user's, which need not look at the tries.
+            # Of a middleware of the user's, which need not look at the tries; or of a robots.txt
+            # that is not to be had where a redirect leads.
             if last and later.counts:
-                detail = f"a middleware put it back {settings.retries + 1} times"
+                detail = f"it was put back {settings.retries + 1} times"
                 raise FetchError(later.reason, detail) from later
             raise
         if last or not is_retry_status(response.status):
