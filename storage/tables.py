@@ -158,7 +158,7 @@ def _same_model(tables: dict[str, Table], table: Table) -> None:
 def _fits(connection: sqlite3.Connection, table: Table) -> None:
     kinds = _registered_kinds(connection, table.name)
     if kinds is None:
-        if _exists(connection, table.name):
+        if is_there(connection, table.name):
             raise RunMismatch(
                 f"this file has a {table.name!r} that no crawl made: rename the model, or use "
                 "another file with --db"
@@ -173,7 +173,8 @@ def _fits(connection: sqlite3.Connection, table: Table) -> None:
             )
 
 
-def _exists(connection: sqlite3.Connection, name: str) -> bool:
+def is_there(connection: sqlite3.Connection, name: str) -> bool:
+    """Say whether the file has a table, a view or an index of that name, in whatever case."""
     query = "SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE"
     return connection.execute(query, (name,)).fetchone() is not None
 

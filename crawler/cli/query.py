@@ -20,7 +20,7 @@ from crawler.cli import show
 from crawler.cli.crawlfile import crawl_file
 from crawler.cli.options import db_option, log_options, spider_argument
 from crawler.errors import UsageError
-from storage.tables import item_tables, quote
+from storage.tables import is_there, item_tables, quote
 
 _ROWS_SHOWN = 200  # in a table; the other formats have all
 _ROWS_COUNTED = 1_000_000  # of those that are not shown: who wants to know more says count(*)
@@ -106,14 +106,9 @@ def _explain(error: Exception, name: str, connection: sqlite3.Connection) -> Non
         hint = ""
         if "no such table" in str(error) or "no such column" in str(error):
             hint = f" (crawler query {name} lists the tables)"
-        elif (near := _NEAR.fullmatch(str(error))) and _has_table(connection, near[1]):
+        elif (near := _NEAR.fullmatch(str(error))) and is_there(connection, near[1]):
             hint = f' (as the name of a table: "{near[1]}", in quotes)'  # such as Order, Group
         raise UsageError(f"SQL: {error}{hint}") from error
-
-
-def _has_table(connection: sqlite3.Connection, name: str) -> bool:
-    sql = "SELECT 1 FROM sqlite_schema WHERE name = ? COLLATE NOCASE"
-    return connection.execute(sql, (name,)).fetchone() is not None
 
 
 def _tables(connection: sqlite3.Connection) -> Iterator[tuple[str, int | None]]:
