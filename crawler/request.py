@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import Any, Self
 from urllib.parse import urlencode
 
 from crawler import payload as payloads
@@ -40,36 +40,8 @@ _JSON, _FORM = "application/json", "application/x-www-form-urlencoded"
 _BODIES = frozenset({_JSON, _FORM})
 _WITHOUT_FORM = frozenset({"GET", "HEAD"})  # the form is their query, as in browsers
 
-T = TypeVar("T")
-
 # A spider's method, or its name. What it returns is the spider's business.
 Callback = Callable[..., Any] | str
-
-
-class _Made(Generic[T]):
-    """An attribute that is made when it is first asked for, as most of most requests never are."""
-
-    def __init__(self, make: Callable[[], T]) -> None:
-        self._make = make
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._slot = f"_{name}"
-
-    @overload
-    def __get__(self, request: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, request: object, owner: type) -> T: ...
-    def __get__(self, request: object | None, owner: type) -> T | Self:
-        if request is None:
-            return self
-        value: T | None = getattr(request, self._slot)
-        if value is None:
-            value = self._make()
-            setattr(request, self._slot, value)
-        return value
-
-    def __set__(self, request: object, value: T) -> None:
-        setattr(request, self._slot, value)
 
 
 class Request:
@@ -87,40 +59,25 @@ class Request:
     """
 
     __slots__ = (
-        "_cb_kwargs",
-        "_cookies",
-        "_headers",
-        "_meta",
         "attempts",
         "body",
         "callback",
+        "cb_kwargs",
         "contact",
+        "cookies",
         "depth",
         "dont_filter",
         "errback",
         "handle_status",
+        "headers",
         "id",
+        "meta",
         "method",
         "nofollow",
         "phases",
         "priority",
         "url",
     )
-
-    headers = _Made[dict[str, str]](dict)
-    cookies = _Made[dict[str, str]](dict)
-    meta = _Made[dict[str, Any]](dict)
-    cb_kwargs = _Made[dict[str, Any]](dict)
-    phases: Phases
-
-    if not TYPE_CHECKING:  # for whom any attribute would then be there
-
-        def __getattr__(self, name: str) -> Any:
-            # Where it is asked for again and again, the slot itself takes a tenth of the time.
-            if name != "phases":
-                raise AttributeError(f"a Request has no {name!r}", name=name, obj=self)
-            self.phases = Phases()
-            return self.phases
 
     def __init__(
         self,
@@ -143,10 +100,10 @@ class Request:
         if not isinstance(url, str):
             raise ValueError(f"a request's url is a string, not {type(url).__name__}")
         self.url = url
-        self._headers = _headers(headers) if headers else None
-        self._cookies = _cookies(cookies) if cookies else None
-        self._meta = dict(meta) if meta else None
-        self._cb_kwargs = dict(cb_kwargs) if cb_kwargs else None
+        self.headers = _headers(headers) if headers else {}
+        self.cookies = _cookies(cookies) if cookies else {}
+        self.meta: dict[str, Any] = dict(meta) if meta else {}
+        self.cb_kwargs: dict[str, Any] = dict(cb_kwargs) if cb_kwargs else {}
         self.method = method.upper() if method else "GET"
         if form and method and self.method in _WITHOUT_FORM:
             self.url, form = f"{re.split('[?#]', url, maxsplit=1)[0]}?{_encoded(form)}", None
@@ -166,6 +123,7 @@ class Request:
         self.id = self.depth = self.attempts = 0
         self.nofollow = False  # the link says rel=nofollow, and `robots_meta` is on
         self.contact: object = None  # the permission it is being fetched under
+        self.phases = Phases()
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some arguments changed, for a middleware or a callback."""
@@ -287,15 +245,8 @@ def to_record(
     )
 
 
-# What is kept beside the columns, and where it is; what nobody has asked for is not made for this.
-_KEPT = (
-    ("headers", "_headers"),
-    ("cookies", "_cookies"),
-    ("meta", "_meta"),
-    ("cb_kwargs", "_cb_kwargs"),
-    ("errback", "errback"),
-    ("dont_filter", "dont_filter"),
-)
+# What is kept beside the columns.
+_KEPT = ("headers", "cookies", "meta", "cb_kwargs", "errback", "dont_filter")
 
 
 def stands_for_url(request: Request) -> bool:
@@ -305,28 +256,38 @@ def stands_for_url(request: Request) -> bool:
 
 def values_of(request: Request) -> Iterable[dict[str, Any]]:
     """Return what a request carries along for its callback: `meta` and `cb_kwargs`, if any."""
-    return filter(None, (request._meta, request._cb_kwargs))
+    return filter(None, (request.meta, request.cb_kwargs))
 
 
 def is_plain(request: Request) -> bool:
     """Tell whether of a request no more counts than its url and callback, and no more is kept."""
     return not (
-        request.method != "GET"
-        or request.body
-        or request.priority
+        request.method != "GET" or request.body or request.priority or _has_payload(request)
+    )
+
+
+def _has_payload(request: Request) -> bool:
+    # In a loop over names it takes four times as long, and nearly all requests have nothing.
+    return bool(
+        request.headers
+        or request.cookies
+        or request.meta
+        or request.cb_kwargs
+        or request.errback
+        or request.dont_filter
         or request.handle_status
-        or any(getattr(request, slot) for _, slot in _KEPT)
     )
 
 
 def _payload(request: Request) -> str | None:
-    if request._meta:
-        for key in META.keys() & request._meta.keys():
-            _tell_of(key)
-    kept: dict[str, Any] = {name: v for name, slot in _KEPT if (v := getattr(request, slot))}
+    if not _has_payload(request):
+        return None
+    for key in META.keys() & request.meta.keys():
+        _tell_of(key)
+    kept: dict[str, Any] = {name: v for name in _KEPT if (v := getattr(request, name))}
     if request.handle_status:
         kept["handle_status"] = sorted(request.handle_status)
-    return payloads.dump(kept) if kept else None
+    return payloads.dump(kept)
 
 
 @cache
