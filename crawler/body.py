@@ -49,7 +49,11 @@ class Bodies:
         if first is None and length is not None and length > limit:
             raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
         decoder = None
-        if "Content-Encoding" in answer.headers:
+        if "Content-Encoding" not in answer.headers:
+            small = length is not None and length <= limit and not rank_of(length)
+            if small and answer.content.is_eof():  # it came with its head, as most pages do
+                return answer.content.read_nowait()
+        else:
             codings = ", ".join(answer.headers.getall("Content-Encoding"))
             decoder = decoder_for(codings, max_body=limit, beginning=first is not None)
         parts: list[bytes] = []

@@ -173,10 +173,10 @@ class Contact:
 
     def leave(self) -> None:
         """Give the slot back, if there is one: the contact with the host has ended."""
-        gate, self._gate = self._gate, None
-        begun, self._begun, self._granted = self._begun, False, False
-        if gate is not None:
-            self._house.scheduler.left(gate, begun=begun)
+        if (gate := self._gate) is None:
+            return
+        begun, self._begun, self._granted, self._gate = self._begun, False, False, None
+        self._house.scheduler.left(gate, begun=begun)
 
     # ── what comes of it ────────────────────────────────────────────────────────────────
 

@@ -3,8 +3,6 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from types import TracebackType
-from typing import Self
 
 from crawler.contact import Contact
 from crawler.errors import FetchError
@@ -39,58 +37,34 @@ class Passage:
         """
         arrived = time.perf_counter()
         await contact.enter(request.url)
+        slots, held = self._slots, False
+
+        async def hop(url: str, target: str) -> None:
+            nonlocal held
+            contact.answered(None)
+            slots.release()  # nobody waits for a host while holding what others wait for
+            held = False
+            if refuse is not None:
+                await refuse(target)
+            await contact.hop(url, target)
+            held = await slots.acquire()
+            contact.begin()
+
         try:
-            async with _Slot(self._slots) as slot:
-                contact.begin()  # not before: those who wait for a slot would all be off at once
-                phases = request.phases
-                phases.queue = (phases.queue or 0.0) + time.perf_counter() - arrived
-
-                async def hop(url: str, target: str) -> None:
-                    contact.answered(None)
-                    slot.give_back()  # nobody waits for a host while holding what others wait for
-                    if refuse is not None:
-                        await refuse(target)
-                    await contact.hop(url, target)
-                    await slot.take()
-                    contact.begin()
-
-                try:
-                    response = await self._fetcher.fetch(
-                        request, hop, url=request.url, first=first, max_redirects=max_redirects
-                    )
-                except FetchError as error:
-                    contact.failed(error, request.url)
-                    raise
-                contact.answered(response)
-                return response
+            held = await slots.acquire()
+            contact.begin()  # not before: those who wait for a slot would all be off at once
+            phases = request.phases
+            phases.queue = (phases.queue or 0.0) + time.perf_counter() - arrived
+            try:
+                response = await self._fetcher.fetch(
+                    request, hop, url=request.url, first=first, max_redirects=max_redirects
+                )
+            except FetchError as error:
+                contact.failed(error, request.url)
+                raise
+            contact.answered(response)
+            return response
         finally:
+            if held:
+                slots.release()
             contact.leave()
-
-
-class _Slot:
-    """One place under a semaphore, that can be given back and taken again in between."""
-
-    def __init__(self, semaphore: asyncio.Semaphore) -> None:
-        self._semaphore = semaphore
-        self._held = False
-
-    async def __aenter__(self) -> Self:
-        await self.take()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.give_back()
-
-    async def take(self) -> None:
-        await self._semaphore.acquire()
-        self._held = True
-
-    def give_back(self) -> None:
-        if self._held:
-            self._held = False
-            self._semaphore.release()

@@ -40,9 +40,9 @@ class Progress:
 
     def committed(self, visits: Sequence[Visit], committed: Committed) -> None:
         """Count a group of visits and what it brought."""
-        totals = self.totals
+        totals, undone = self.totals, committed.dropped | committed.again
         for visit in visits:
-            if visit.state == "queued" or visit.id in committed.dropped | committed.again:
+            if visit.state == "queued" or visit.id in undone:
                 continue
             state = "failed" if visit.id in committed.refused else visit.state
             setattr(totals, state, getattr(totals, state) + 1)

@@ -145,13 +145,11 @@ class Scheduler:
         `concurrency` fetches, and a slow disk slows the fetching down. What is handed out
         must not pass `max_pages` either. With a robots.txt counting as well there is a worker
         for each job at once, so that no slot of a host is held by one which nobody can take, for
-        all wait for that slot.
+        all wait for that slot; and room in the queue.
         """
         handed_out = len(self._outstanding)
-        return (
-            self._queue.full()
-            or handed_out + self._asking >= self._concurrency
-            or (self._max_pages is not None and self._finished + handed_out >= self._max_pages)
+        return handed_out + self._asking >= self._concurrency or (
+            self._max_pages is not None and self._finished + handed_out >= self._max_pages
         )
 
     def _dispatch(self) -> None:
@@ -275,10 +273,11 @@ class Scheduler:
     def committed(self, visits: Sequence[Visit], committed: Committed) -> None:
         """Forget what is settled, and look for the new work that a commit has brought."""
         now = time.monotonic()
+        lanes: dict[str, Lane] = {}
         for visit in visits:
-            lane = self._lane(visit.host)
+            if (lane := lanes.get(visit.host)) is None:
+                lane = lanes[visit.host] = self._lane(visit.host)
             lane.held.discard(visit.id)
-            self._rota.advance(lane)
             self._rota.charge(lane, len(visit.requests), now)
             if visit.id in self._outstanding:
                 self._outstanding.remove(visit.id)
@@ -290,9 +289,11 @@ class Scheduler:
             if visit.not_before is not None:
                 lane.due = min(lane.due, now + _until(visit.not_before))
                 self._arm(lane, now)
+        for lane in lanes.values():
+            self._rota.advance(lane)
         self.added(committed.hosts)
-        for visit in visits:
-            if (settled := self._lanes.get(visit.host)) is not None:
+        for host in lanes:
+            if (settled := self._lanes.get(host)) is not None:
                 self._drop_if_idle(settled)
         self._wake.set()
 

@@ -200,14 +200,5 @@ class Worker:
 
 def _timings(request: Request) -> Timings:
     phases = request.phases
-    return Timings(
-        _milliseconds(phases.queue),
-        _milliseconds(phases.ttfb),
-        _milliseconds(phases.body),
-        _milliseconds(phases.parse),
-        _milliseconds(phases.elapsed),
-    )
-
-
-def _milliseconds(seconds: float | None) -> float | None:
-    return None if seconds is None else seconds * 1000
+    seconds = phases.queue, phases.ttfb, phases.body, phases.parse, phases.elapsed
+    return Timings(*[None if one is None else one * 1000 for one in seconds])

@@ -54,7 +54,6 @@ class Crawl:
         run: Run,
         *,
         workers: int = 8,
-        queue: int = 8,
         outcome: Outcome = done,
         robots: Callable[[Request], Awaitable[Response]] | None = None,
         max_pages: int | None = None,
@@ -63,7 +62,7 @@ class Crawl:
         self.settings = Settings(**{"robots": robots is not None, **given_settings})
         self.store, self.run = store, run
         self.throttle = Throttle(self.settings)
-        self.jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=queue)
+        self.jobs: asyncio.Queue[Job | None] = asyncio.Queue(maxsize=workers)
         self.outcome = outcome
         self.robots_asked: list[str] = []
         self.contacts: list[tuple[str, float, int]] = []  # host, when, how many inside with it

@@ -61,7 +61,7 @@ async def test_it_waits_for_seeds_that_are_still_to_come(path: Path) -> None:
 
 async def test_the_best_of_a_host_goes_first(path: Path) -> None:
     requests = [page("a", number, priority=number % 3) for number in range(60)]
-    async with crawling(path, requests, workers=1, queue=1, concurrency_per_host=1) as crawl:
+    async with crawling(path, requests, workers=1, concurrency_per_host=1) as crawl:
         await crawl.go()
         assert [row.priority for row in crawl.handed] == [2] * 20 + [1] * 20 + [0] * 20
 

@@ -34,7 +34,7 @@ async def test_a_host_with_thousands_of_requests_starves_nobody(path: Path) -> N
 
 async def test_hosts_take_turns(path: Path) -> None:
     requests = [*pages("a", 300), *pages("b", 300), *pages("c", 300)]
-    async with crawling(path, requests, workers=4, queue=4) as crawl:
+    async with crawling(path, requests, workers=4) as crawl:
         await crawl.go()
         for start in range(0, 600, 60):
             some = Counter(row.host for row in crawl.handed[start : start + 60])

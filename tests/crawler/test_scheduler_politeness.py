@@ -34,9 +34,9 @@ _HOSTS = st.lists(
 
 
 @settings(max_examples=40, deadline=None)
-@given(_HOSTS, st.integers(1, 6), st.integers(1, 6))
+@given(_HOSTS, st.integers(1, 6))
 def test_no_host_is_contacted_more_often_than_it_admits(
-    hosts: list[tuple[int, int, float]], workers: int, queue: int
+    hosts: list[tuple[int, int, float]], workers: int
 ) -> None:
     async def some_work(row: QueuedRequest) -> Visit:
         for _ in range(row.id % 4):
@@ -52,7 +52,7 @@ def test_no_host_is_contacted_more_often_than_it_admits(
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "crawl.db"
             async with crawling(
-                path, requests, workers=workers, queue=queue, outcome=some_work, host=tables
+                path, requests, workers=workers, outcome=some_work, host=tables
             ) as crawl:
                 await crawl.go()
         assert len(crawl.handed) == len(requests)
@@ -84,7 +84,7 @@ async def test_a_cool_down_is_written_down_for_the_next_process(path: Path) -> N
         crawl.scheduler.stop()
         return await done(row)
 
-    async with crawling(path, pages("a", 2), outcome=push_back, workers=1, queue=1) as crawl:
+    async with crawling(path, pages("a", 2), outcome=push_back, workers=1) as crawl:
         await crawl.go()
         (work,) = await crawl.store.ready(crawl.run, [Want("a", 1, frozenset(), True)])
     assert work.remembered is not None
@@ -118,7 +118,7 @@ async def test_a_robots_txt_that_does_not_come_blocks_only_its_host(path: Path) 
         return Response(request.url, status=404)
 
     requests = [*pages("slow", 20), *pages("quick", 20)]
-    async with crawling(path, requests, robots=robots, workers=2, queue=2) as crawl:
+    async with crawling(path, requests, robots=robots, workers=2) as crawl:
         running = asyncio.create_task(crawl.go())
         while len(crawl.committed) < 20:
             await asyncio.sleep(0)
@@ -186,7 +186,7 @@ async def test_who_waits_for_a_host_goes_before_the_frontier(path: Path) -> None
         return await done(row)
 
     async with crawling(
-        path, pages("a", 50), outcome=outcome, workers=2, queue=2, concurrency_per_host=1
+        path, pages("a", 50), outcome=outcome, workers=2, concurrency_per_host=1
     ) as crawl:
         await crawl.go()
         await waiting[0]
