@@ -59,6 +59,7 @@ cp1252 x-user-defined
 """
 
 _BOMS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
+_BOMS_BEGIN = frozenset(bom[:1] for bom in _BOMS)
 _CHARSET = re.compile(r"\bcharset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
 _META = re.compile(
     rb"<!(?=--).*?(?:-->|\Z)|<meta(?=[\s/])((?:[^>\"']|\"[^\"]*\"|'[^']*')*)", re.I | re.S
@@ -73,9 +74,10 @@ def charset_of(body: bytes, content_type: str | None) -> str:
     A byte order mark decides; else the `charset` of the `Content-Type`; else what an HTML or
     XML page says of itself; else it is utf-8. Labels that no browser knows do not count.
     """
-    for bom, codec in _BOMS.items():
-        if body.startswith(bom):
-            return codec
+    if body[:1] in _BOMS_BEGIN:
+        for bom, codec in _BOMS.items():
+            if body.startswith(bom):
+                return codec
     kind, charset = _content_type(content_type or "")
     return charset or _declared(body[:META_WINDOW], kind) or "utf-8"
 

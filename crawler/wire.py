@@ -298,6 +298,11 @@ class Wire(ResponseHandler):
         self._was_paused = True
         super().pause_reading()
 
+    def resume_reading(self, resume_parser: bool = True) -> None:
+        """Go on after a pause. aiohttp says so after each read, and asks its parser in vain."""
+        if self._reading_paused:
+            super().resume_reading(resume_parser)
+
     def _open_window(self) -> None:
         """Measure from here: from the first byte, for a server may think as long as it likes."""
         if self._least:
