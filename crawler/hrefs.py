@@ -18,12 +18,13 @@ class Links:
     of the parser gives up the interpreter's lock four times.
     """
 
-    __slots__ = ("_base", "_directory", "known")
+    __slots__ = ("_base", "_directory", "_ways", "known")
 
     def __init__(self, base: str) -> None:
         """`base` is absolute; it may have a fragment. `known` is what was found for it before."""
         self._base = base
         self._directory = ""
+        self._ways: dict[str, str] = {}  # to other directories
         self.known: dict[str, str] = {}
         if is_web(base):
             path = base.partition("#")[0].partition("?")[0]
@@ -34,15 +35,17 @@ class Links:
 
     def to(self, href: str) -> str:
         """Return where a link leads; raises `ValueError` when that is no URL."""
-        return self.known.get(href) or self._find(href)
+        return self.known.get(href) or self.find(href)
 
-    def _find(self, href: str) -> str:
+    def find(self, href: str) -> str:
+        """Return the same for a link that is not known."""
         if not href and self._directory:
             return canonical(self._base.partition("#")[0])  # mostly the page itself, known as such
         if not self._directory or len(href) > LONGEST_KNOWN:
             return canonical(href, self._base)
         if plain := _PLAIN_PATH.fullmatch(href):
-            url = noted(self._reached_by(plain[1]) + plain[2])
+            way, rest = plain.groups()
+            url = noted((self._ways.get(way) or self._go(way)) + rest)
         elif not _depends_on_directory(href):
             return canonical(href, self._base)
         elif _PLAIN_URL.fullmatch(href):
@@ -53,13 +56,14 @@ class Links:
         _LINKS.noted(href, url)
         return url
 
-    def _reached_by(self, way: str) -> str:
+    def _go(self, way: str) -> str:
         """Return the directory that `/`, or any number of `../`, leads to."""
         directory = self._directory
         if way == "/":
-            return directory[: directory.index("/", len("https://")) + 1]
+            directory = directory[: directory.index("/", len("https://")) + 1]
         for _ in range(len(way) // len("../")):
             directory = _above(directory)
+        self._ways[way] = directory
         return directory
 
 
