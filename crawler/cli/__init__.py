@@ -17,6 +17,7 @@ from typing import cast
 
 import click
 
+from crawler.cli.authorities import read_when_needed
 from crawler.cli.interrupt import Interrupted
 from crawler.cli.options import LogOptions, log_options
 from crawler.errors import (
@@ -126,7 +127,8 @@ def _imported(name: str) -> ModuleType:
         return sys.modules[name]
     gc.disable()
     try:
-        module = import_module(name)
+        with read_when_needed():
+            module = import_module(name)
         gc.freeze()
     finally:
         gc.enable()

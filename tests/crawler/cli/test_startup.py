@@ -2,16 +2,42 @@
 
 import asyncio
 import gc
+import os
 import re
 import sys
 from asyncio.subprocess import PIPE
 from importlib import import_module
+from pathlib import Path
 
 import click
 import pytest
 
 from crawler.cli import COMMANDS, cli
 from tests.crawler.cli.project import ENVIRONMENT, Project
+from tests.crawler.plain_fetches import ok, serving
+from tests.hostile.certificates import side_of, trusted_authority
+
+OWN = """
+import aiohttp
+from aiohttp import connector
+from crawler import Item, Request, Spider
+
+class Page(Item):
+    text: str
+    read: int
+
+class Own(Spider):
+    name = "own"
+    url = own = ""
+
+    async def start(self):
+        yield Request(self.url)
+
+    async def parse(self, response):
+        read = len(connector._SSL_CONTEXT_VERIFIED.get_ca_certs())
+        async with aiohttp.ClientSession() as session, session.get(self.own) as answer:
+            yield Page(text=await answer.text(), read=read)
+"""
 
 
 async def imported(*arguments: str) -> set[str]:
@@ -42,6 +68,24 @@ async def test_a_run_loads_only_what_every_run_needs() -> None:
     assert "aiohttp" in found
     assert not found & {"rich", "structlog", "pygments", "tenacity"}
     assert not found & {"difflib", "tomllib"}
+
+
+async def test_a_spider_that_uses_aiohttp_itself_trusts_whom_the_system_does(
+    project: Project, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """aiohttp has read nobody's certificate by then."""
+    authority = trusted_authority(tmp_path, monkeypatch)
+    tls = side_of(authority.issue_cert("127.0.0.1"))
+    trusted = {"SSL_CERT_FILE": os.environ["SSL_CERT_FILE"]}
+    project.write("spiders/own.py", OWN)
+    async with serving({"/": ok()}) as site, serving({"/": ok(b"safe")}, tls=tls) as safe:
+        own = f"own={safe.url.replace('http:', 'https:')}"
+        arguments = ("run", "own", "-a", f"url={site.url}", "-a", own, "--json")
+        result = await project.crawler(*arguments, **trusted)
+        other = await project.crawler(*arguments, "--fresh")
+    assert result.status == 0, result.err
+    assert project.rows("SELECT text, read FROM page", "data/own.db") == [("safe", 0)]
+    assert "CERTIFICATE_VERIFY_FAILED" in other.err
 
 
 @pytest.mark.parametrize("name", COMMANDS)
