@@ -198,7 +198,8 @@ class Rota:
 
     def arm(self, lane: Lane, when: float) -> None:
         """Have a look at the lane at `when`, or at the earlier time it is armed for."""
-        self._move(lane)
+        if lane.gate.late or lane.site.name == _LATE:
+            self._move(lane)
         if lane.site.lanes > 1:  # else nobody asks before it is ready again
             self._account(lane)
         if when < lane.armed_at:

@@ -47,7 +47,7 @@ class Progress:
             state = "failed" if visit.id in committed.refused else visit.state
             setattr(totals, state, getattr(totals, state) + 1)
             totals.queued -= 1
-            self.pages += visit.timings.elapsed_ms is not None
+            self.pages += visit.timings.elapsed is not None
         self.added(committed)
         totals.items += committed.items
         now = time.monotonic()

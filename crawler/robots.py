@@ -84,6 +84,8 @@ class RobotsRules:
         `agent` is a product token or a whole User-Agent string. The longest matching pattern
         decides, an `allow` among equals; no match means yes (RFC 9309, 2.2.2).
         """
+        if not self.text:
+            return True
         target = _target(url)
         if target.startswith("/robots.txt") and target.partition("?")[0] == "/robots.txt":
             return True
@@ -124,7 +126,8 @@ class RobotsRules:
         self._by_agent[agent] = _AgentRules(made, groups)
 
     def _rules_of(self, agent: str) -> "_AgentRules":
-        _drained(self.prepare(agent))
+        if agent not in self._by_agent:
+            _drained(self.prepare(agent))
         return self._by_agent[agent]
 
 
@@ -324,13 +327,11 @@ def _rule(size: int, allow: bool, pattern: str, anchored: bool) -> _Rule:
 
 def _target(url: str) -> str:
     """Return path and query of `url`."""
-    rest = url
     if not url.startswith("/"):
-        _, slashes, rest = url.partition("://")
-        rest = rest if slashes else url
-        slash = rest.find("/")
-        rest = rest[slash:] if slash >= 0 else "/"
-    return rest.partition("#")[0]
+        scheme = url.find("://")
+        slash = url.find("/", scheme + 3 if scheme >= 0 else 0)
+        url = url[slash:] if slash >= 0 else "/"
+    return url.partition("#")[0]
 
 
 def _escaped(text: str) -> str:

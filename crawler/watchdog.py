@@ -5,11 +5,19 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, Self, TypeVar
 
 from crawler.logs import get_logger
+
+# None means asyncio's own.
+_LOOP: Callable[[], asyncio.AbstractEventLoop] | None = None
+with suppress(ImportError):  # there is none for Windows, nor for PyPy
+    import uvloop
+
+    _LOOP = uvloop.new_event_loop
 
 log = get_logger("crawler.watchdog")
 
@@ -23,16 +31,8 @@ _OWN = (str(Path(__file__).parent), str(Path(threading.__file__).parent))
 
 def run_loop(work: Coroutine[Any, Any, T]) -> T:
     """Return what `work` gives, run on uvloop where there is one."""
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=_LOOP) as runner:
         return runner.run(work)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 class Watchdog:

@@ -200,5 +200,4 @@ class Worker:
 
 def _timings(request: Request) -> Timings:
     phases = request.phases
-    seconds = phases.queue, phases.ttfb, phases.body, phases.parse, phases.elapsed
-    return Timings(*[None if one is None else one * 1000 for one in seconds])
+    return Timings(phases.queue, phases.ttfb, phases.body, phases.parse, phases.elapsed)

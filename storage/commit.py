@@ -107,7 +107,7 @@ _OUTCOME = (
 
 
 def _set(name: str, value: str) -> str:
-    return f"{name} = round({value}, 3)" if name.endswith("_ms") else f"{name} = {value}"
+    return f"{name} = round({value} * 1000, 3)" if name.endswith("_ms") else f"{name} = {value}"
 
 
 _SETTLE = (

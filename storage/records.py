@@ -71,13 +71,13 @@ class QueuedRequest(NamedTuple):
 
 
 class Timings(NamedTuple):
-    """Where the time of one visit went, in milliseconds; None for a phase that did not happen."""
+    """Where the time of one visit went, in seconds; None for a phase that did not happen."""
 
-    queue_ms: float | None = None  # from the scheduler's hand to the worker's
-    ttfb_ms: float | None = None  # connecting, sending, and waiting for the headers
-    body_ms: float | None = None  # reading and decoding the body
-    parse_ms: float | None = None  # the spider's callback
-    elapsed_ms: float | None = None  # the whole fetch, middleware included
+    queue: float | None = None  # from the scheduler's hand to the worker's
+    ttfb: float | None = None  # connecting, sending, and waiting for the headers
+    body: float | None = None  # reading and decoding the body
+    parse: float | None = None  # the spider's callback
+    elapsed: float | None = None  # the whole fetch, middleware included
 
 
 @dataclass(slots=True)

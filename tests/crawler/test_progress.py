@@ -25,7 +25,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def commit(run: Progress, pages: int) -> None:
-    done = [Visit(n, "a", "done", timings=Timings(elapsed_ms=1.0)) for n in range(pages)]
+    done = [Visit(n, "a", "done", timings=Timings(elapsed=1e-3)) for n in range(pages)]
     run.committed(done, Committed())
 
 

@@ -41,7 +41,7 @@ def _crawled(connection: sqlite3.Connection) -> Run:
     run = runs.begin_run(connection, "books", {"k": "v"}, fresh=False)
     frontier.seed(connection, run.id, _requests(1, 2, "a"), True)
     found = [*_requests(3, 5, "b"), NewRequest(6, "http://c/", "c", state="skipped", reason="x")]
-    timed = [Timings(1.0, 2.0, 3.0, 4.0, 10.0), Timings(elapsed_ms=30.0)]
+    timed = [Timings(1e-3, 2e-3, 3e-3, 4e-3, 0.01), Timings(elapsed=0.03)]
     visits = [
         Visit(1, "a", "done", attempts=1, size=100, timings=timed[0], requests=found),
         Visit(2, "a", "failed", "http_404", attempts=1, size=20, timings=timed[1], error="gone"),
@@ -107,7 +107,7 @@ def test_phases_are_percentiles_of_what_was_measured(connection: sqlite3.Connect
 def test_percentiles_of_many_pages_are_of_the_right_rank(connection: sqlite3.Connection) -> None:
     run = runs.begin_run(connection, "books", {}, fresh=False)
     frontier.seed(connection, run.id, _requests(1, 101, "a"), True)
-    visits = [Visit(n, "a", "done", timings=Timings(elapsed_ms=n - 1.0)) for n in range(1, 102)]
+    visits = [Visit(n, "a", "done", timings=Timings(elapsed=(n - 1) / 1000)) for n in range(1, 102)]
     commit(connection, ItemTables(), run, visits, ())
     (elapsed,) = report(connection, run.id).phases
     assert elapsed == ("elapsed", 50.0, 90.0, 99.0)
