@@ -224,7 +224,7 @@ class Rota:
                 lane.latest = _READY
             if when != lane.armed_at:
                 continue  # it was armed again since, for another time
-            if lane.site.lanes == len(self._sites) == 1:  # nobody else's turn could it be
+            if self.is_alone(lane):  # nobody else's turn could it be
                 lane.armed_at = NEVER
                 return lane
             self._enlist(lane)
@@ -239,6 +239,10 @@ class Rota:
         if site.ready:
             self._place(site)
         return lane
+
+    def is_alone(self, lane: Lane) -> bool:
+        """Say whether no other lane has work."""
+        return lane.site.lanes == len(self._sites) == 1
 
     def charge(self, lane: Lane, links: int, now: float) -> None:
         """Have the site of a page that brought many links rest for a while, if others have work."""

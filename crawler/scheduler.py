@@ -65,6 +65,7 @@ class Scheduler:
         self._outstanding: set[int] = set()  # handed out, not yet committed
         self._asking = 0  # how many robots.txt are being asked for
         self._hungry: dict[int, Lane] = {}  # lanes that want to be refilled, by identity
+        self._touched: dict[str, None] = {}  # hosts whose gate has changed
         self._settled: list[Visit] = []  # requests that need no fetch, for the committer
         self._wake = asyncio.Event()
         self._feed = asyncio.Event()
@@ -153,6 +154,7 @@ class Scheduler:
         )
 
     def _dispatch(self) -> None:
+        self._look_at_touched()
         while not (self._stopped or self._full):
             now = time.monotonic()
             if (lane := self._rota.take(now)) is None:
@@ -160,10 +162,21 @@ class Scheduler:
             if lane.due <= now:
                 lane.due = NEVER
                 lane.more = True
-            if self._may_go(lane) and lane.gate.opens_at(now) <= now:
+            while self._may_go(lane) and lane.gate.opens_at(now) <= now:
                 self._serve(lane, now)
+                if self._full or not self._rota.is_alone(lane):
+                    break
             self._want(lane)
             self._arm(lane, now)
+
+    def _look_at_touched(self) -> None:
+        touched, self._touched, now = self._touched, {}, time.monotonic()
+        for host in touched:
+            if (lane := self._lanes.get(host)) is not None:
+                self._arm(lane, now)
+                self._drop_if_idle(lane)
+        if touched and not self._lanes:
+            self._wake.set()  # that was all
 
     def _may_go(self, lane: Lane) -> bool:
         # A redirect or a spider's own fetch that waits for this host goes first.
@@ -258,14 +271,11 @@ class Scheduler:
     def _touch(self, gate: HostGate) -> None:
         if gate.freed is not None:
             gate.freed.set()
-        lane = self._lanes.get(gate.host)
-        if lane is None:
+        if gate.host not in self._lanes:
             self.memory.is_idle(gate.host)
             return
-        self._arm(lane, time.monotonic())
-        self._drop_if_idle(lane)
-        # Before a commit has made room there is nothing to do; but with the last lane, all is done.
-        if not self._full or gate.host not in self._lanes:
+        self._touched[gate.host] = None
+        if not self._full:  # else there is nothing to do before a commit has made room
             self._wake.set()
 
     # ── what the committer tells ────────────────────────────────────────────────────────
