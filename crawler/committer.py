@@ -7,6 +7,7 @@ came in the meantime; without load a visit waits for nobody.
 import asyncio
 from collections.abc import Callable, Sequence
 
+from crawler.inbox import Inbox
 from storage import Store
 from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 
@@ -21,9 +22,9 @@ Revision = Callable[[Sequence[Visit]], None]
 
 
 class Committer:
-    """Takes visits from its `queue` and hands them to the store, a group at a time.
+    """Takes visits from its `inbox` and hands them to the store, a group at a time.
 
-    The queue is bounded: when the disk is slow, workers wait here, and fetching slows down.
+    That is bounded: when the disk is slow, workers wait here, and fetching slows down.
     `revise` is called with each group on its way to the store, and may change it.
     """
 
@@ -38,7 +39,7 @@ class Committer:
         size: int,
         revise: Revision | None = None,
     ) -> None:
-        self.queue: asyncio.Queue[Visit | None] = asyncio.Queue(maxsize=size)
+        self.inbox = Inbox(size)
         self._enough = size // _PART
         self._store = store
         self._run = run
@@ -48,7 +49,7 @@ class Committer:
         self._cookie_news = cookie_news
 
     async def run(self) -> None:
-        """Commit until a None comes through the queue.
+        """Commit until a None comes.
 
         Whoever counts, schedules or reports hears of a visit only after its commit. Raises
         `StoreError` when the store fails; the visits of that group stay undone.
@@ -73,15 +74,17 @@ class Committer:
         """Return all visits that are waiting, at least one; False after the last."""
         group: list[Visit] = []
         rows = 0
-        visit = await self.queue.get()
+        await self.inbox.wait()
         await self._linger()
-        while visit is not None:
+        for _ in range(min(len(self.inbox), _MAX_VISITS)):
+            visit = self.inbox.take()
+            if visit is None:
+                return group, False
             group.append(visit)
             rows += len(visit.items) + len(visit.requests)
-            if len(group) >= _MAX_VISITS or rows >= _MAX_ROWS or self.queue.empty():
-                return group, True
-            visit = self.queue.get_nowait()
-        return group, False
+            if rows >= _MAX_ROWS:
+                break
+        return group, True
 
     async def _linger(self) -> None:
         """Wait while every turn of the loop brings further visits, up to a part of them all.
@@ -89,6 +92,6 @@ class Committer:
         Where the loop is what bounds the crawl, a commit of twice as many costs half as much.
         """
         seen = -1
-        while seen < self.queue.qsize() < self._enough:
-            seen = self.queue.qsize()
+        while seen < len(self.inbox) < self._enough:
+            seen = len(self.inbox)
             await asyncio.sleep(0)

@@ -78,7 +78,8 @@ class Deadline:
             raise RuntimeError("a deadline is for a task")
         self._task = task
         self._before = task.cancelling()
-        self.resume(self._seconds)
+        self.at = self._deadlines._loop.time() + self._seconds
+        self._deadlines._watch(self)
         return self
 
     def __exit__(

@@ -134,7 +134,7 @@ class House:
         """
         await self._seeder.remember()
         self._look_at_limits()  # a resumed run may have reached one
-        visits = self._committer.queue
+        visits = self._committer.inbox
         totals = self._progress.totals
         async with self._parser, Staff() as staff, asyncio.TaskGroup() as group:
             committer = group.create_task(self._committer.run(), name="committer")

@@ -11,6 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
+from crawler.inbox import Inbox
 from crawler.lanes import NEVER, FetchJob, Job, Lane, RefusedJob, RobotsJob, Rota
 from crawler.memory import HostMemory
 from crawler.quota import Quota
@@ -74,7 +75,7 @@ class Scheduler:
 
     # ── the coroutine ───────────────────────────────────────────────────────────────────
 
-    async def run(self, settle: "asyncio.Queue[Visit | None]", finished: int) -> None:
+    async def run(self, settle: Inbox, finished: int) -> None:
         """Feed the queue; return when there is nothing more to hand out, ever, or on `stop`.
 
         `settle` takes the visits of requests that need no fetch. `finished` pages were spent

@@ -13,6 +13,7 @@ from crawler.callbacks import Methods, is_of_user_code, name_of, trace_of
 from crawler.contact import Contact, Courtesy
 from crawler.door import VISITING
 from crawler.errors import DropRequest, FetchError, KnownPage, RetryLater, UsageError, users_line
+from crawler.inbox import Inbox
 from crawler.lanes import FetchJob, Job, RefusedJob, RobotsJob
 from crawler.logs import get_logger
 from crawler.middleware import Handler
@@ -56,9 +57,7 @@ class Worker:
         self._debugging = logging.getLogger("crawler.worker").isEnabledFor(logging.DEBUG)
         self._handled = handled_statuses(spider)
 
-    async def work(
-        self, jobs: "asyncio.Queue[Job | None]", visits: "asyncio.Queue[Visit | None]"
-    ) -> None:
+    async def work(self, jobs: "asyncio.Queue[Job | None]", visits: Inbox) -> None:
         """Serve jobs until a None comes; waits when the committer is behind."""
         while (job := await jobs.get()) is not None:
             if isinstance(job, RobotsJob):
@@ -72,10 +71,7 @@ class Worker:
                     place.give_back()
             else:
                 visit = await self._refuse(job)
-            try:
-                visits.put_nowait(visit)
-            except asyncio.QueueFull:
-                await visits.put(visit)
+            await visits.put(visit)
             del visit  # of 20 MB for a sitemap, and the next job may be long in coming
 
     async def _ask_robots(self, job: RobotsJob) -> None:

@@ -107,11 +107,11 @@ class Crawl:
         async with asyncio.timeout(HANGS), asyncio.TaskGroup() as group:
             group.create_task(self.committer.run())
             workers = [group.create_task(self._work()) for _ in range(self.workers)]
-            await self.scheduler.run(self.committer.queue, finished)
+            await self.scheduler.run(self.committer.inbox, finished)
             for _ in workers:
                 await self.jobs.put(None)
             await asyncio.wait(workers)
-            await self.committer.queue.put(None)
+            await self.committer.inbox.put(None)
 
     async def _work(self) -> None:
         while (job := await self.jobs.get()) is not None:
@@ -122,9 +122,9 @@ class Crawl:
             elif isinstance(job, RefusedJob):
                 row, reason = job.row, job.reason
                 visit = Visit(row.id, row.host, "failed", reason, attempts=row.attempts)
-                await self.committer.queue.put(visit)
+                await self.committer.inbox.put(visit)
             else:
-                await self.committer.queue.put(await self._visit(job))
+                await self.committer.inbox.put(await self._visit(job))
 
     async def _ask_robots(self, job: RobotsJob) -> None:
         await self.house.learn(job.origin, job.lane.gate)

@@ -79,11 +79,11 @@ async def test_what_comes_while_a_commit_runs_is_one_group() -> None:
     store, listener = SlowStore(), Listener()
     work = committing(store, listener)
     running = asyncio.create_task(work.run())
-    await work.queue.put(visit(1))
+    await work.inbox.put(visit(1))
     await store.begun.wait()
     for id_ in (2, 3, 4):
-        await work.queue.put(visit(id_))
-    await work.queue.put(None)
+        await work.inbox.put(visit(id_))
+    await work.inbox.put(None)
     store.go.set()
     await running
     assert store.groups == [[1], [2, 3, 4]]
@@ -95,10 +95,10 @@ async def test_a_visit_that_comes_alone_waits_for_nobody() -> None:
     work = committing(store, listener)
     running = asyncio.create_task(work.run())
     for id_ in (1, 2, 3):
-        await work.queue.put(visit(id_))
+        await work.inbox.put(visit(id_))
         while len(listener.heard) < id_:
             await asyncio.sleep(0)
-    await work.queue.put(None)
+    await work.inbox.put(None)
     await running
     assert store.groups == [[1], [2], [3]]
 
@@ -107,11 +107,11 @@ async def test_nobody_hears_of_a_visit_before_its_commit_returned() -> None:
     store, listener = SlowStore(), Listener()
     work = committing(store, listener)
     running = asyncio.create_task(work.run())
-    await work.queue.put(visit(1))
+    await work.inbox.put(visit(1))
     await store.begun.wait()
     assert listener.heard == []
     store.go.set()
-    await work.queue.put(None)
+    await work.inbox.put(None)
     await running
     assert listener.heard == [[1]]
 
@@ -122,8 +122,8 @@ async def test_a_group_has_a_bounded_number_of_visits(monkeypatch: pytest.Monkey
     store.go.set()
     work = committing(store, listener)
     for id_ in range(10):
-        work.queue.put_nowait(visit(id_))
-    work.queue.put_nowait(None)
+        await work.inbox.put(visit(id_))
+    await work.inbox.put(None)
     await work.run()
     assert [len(group) for group in store.groups] == [4, 4, 2]
 
@@ -135,8 +135,8 @@ async def test_a_group_has_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPa
     work = committing(store, listener)
     rows = [NewRequest(n, f"http://a/{n}", "a") for n in range(6)]
     for id_ in range(5):
-        work.queue.put_nowait(visit(id_, requests=rows))
-    work.queue.put_nowait(None)
+        await work.inbox.put(visit(id_, requests=rows))
+    await work.inbox.put(None)
     await work.run()
     assert [len(group) for group in store.groups] == [2, 2, 1]
 
@@ -145,13 +145,13 @@ async def test_workers_wait_when_the_store_is_slow() -> None:
     store, listener = SlowStore(), Listener()
     work = committing(store, listener, size=2)
     running = asyncio.create_task(work.run())
-    await work.queue.put(visit(1))
+    await work.inbox.put(visit(1))
     await store.begun.wait()
-    await work.queue.put(visit(2))
-    await work.queue.put(visit(3))
-    assert work.queue.full()
+    await work.inbox.put(visit(2))
+    await work.inbox.put(visit(3))
+    assert len(work.inbox) == 2
     store.go.set()
-    await work.queue.put(None)
+    await work.inbox.put(None)
     await running
     assert [id_ for group in listener.heard for id_ in group] == [1, 2, 3]
 
@@ -169,11 +169,11 @@ async def test_news_of_cookies_go_with_the_next_group_or_at_the_end() -> None:
         size=9,
     )
     for one in (visit(1), None):
-        work.queue.put_nowait(one)
+        await work.inbox.put(one)
     await work.run()
     assert (store.groups, store.cookies) == ([[1], []], [["a"], ["c"]])
     news.clear()
-    work.queue.put_nowait(None)
+    await work.inbox.put(None)
     await work.run()
     assert len(store.groups) == 2  # and none is opened for nothing
 
@@ -184,11 +184,11 @@ async def test_news_of_hosts_go_with_the_next_group_or_at_the_end() -> None:
     work = committing(store, listener)
     listener.news = [HostRecord("a")]
     running = asyncio.create_task(work.run())
-    await work.queue.put(visit(1))
+    await work.inbox.put(visit(1))
     while not listener.heard:
         await asyncio.sleep(0)
     listener.news = [HostRecord("b")]
-    await work.queue.put(None)
+    await work.inbox.put(None)
     await running
     assert (store.groups, store.hosts) == ([[1], []], [["a"], ["b"]])
 
@@ -196,7 +196,7 @@ async def test_news_of_hosts_go_with_the_next_group_or_at_the_end() -> None:
 async def test_without_visits_and_news_nothing_is_committed() -> None:
     store = SlowStore()
     work = committing(store, Listener())
-    await work.queue.put(None)
+    await work.inbox.put(None)
     await work.run()
     assert store.groups == []
 
@@ -206,7 +206,7 @@ async def test_a_store_that_fails_ends_the_committer_and_nobody_hears_of_the_gro
 ) -> None:
     store, listener = SqliteStore(tmp_path / "crawl.db"), Listener()
     work = committing(store, listener)
-    await work.queue.put(visit(1))
+    await work.inbox.put(visit(1))
     with pytest.raises(StoreError, match="is closed"):
         await work.run()
     assert listener.heard == []
@@ -218,10 +218,10 @@ async def test_what_the_store_says_of_a_group_reaches_the_listener(tmp_path: Pat
         run = await store.begin_run("books", {}, fresh=False, tables=[THING])
         await store.seed(run, [NewRequest(n, f"http://a/{n}", "a") for n in (1, 2)], last=True)
         work = Committer(store, run, lambda _, told: heard.append(told), list, list, size=9)
-        work.queue.put_nowait(visit(1, items=[ItemRow(THING, (1,), "http://a/1")]))
-        work.queue.put_nowait(visit(2, items=[ItemRow(THING, (2**70,), "http://a/2")]))
-        work.queue.put_nowait(visit(1))
-        work.queue.put_nowait(None)
+        await work.inbox.put(visit(1, items=[ItemRow(THING, (1,), "http://a/1")]))
+        await work.inbox.put(visit(2, items=[ItemRow(THING, (2**70,), "http://a/2")]))
+        await work.inbox.put(visit(1))
+        await work.inbox.put(None)
         await work.run()
     (told,) = heard
     assert (told.items, list(told.refused), told.dropped) == (1, [2], {1})
