@@ -69,10 +69,10 @@ class Work(NamedTuple):
 
 _SENT = (
     "url",
-    "_headers",  # None while nobody has asked: so it is sent
-    "_cookies",
-    "_meta",
-    "_cb_kwargs",
+    "headers",
+    "cookies",
+    "meta",
+    "cb_kwargs",
     "body",
     "method",
     "callback",
