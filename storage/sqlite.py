@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
 from functools import partial
 from pathlib import Path
@@ -42,6 +43,9 @@ log = logging.getLogger("crawler.storage")
 
 # A write-ahead log of so many bytes, and of twice as many each time, is worth a line in the log.
 _LONG_LOG = 1 << 29
+# Seconds between two looks at the files: these are four calls that give up the interpreter's lock,
+# for which the event loop is then asked.
+_LOOK_EVERY = 0.25
 # KiB of cache from a run's last account on.
 _CACHE_AT_THE_END = 8192
 
@@ -86,6 +90,7 @@ class SqliteStore:
         self._inode = 0
         self._log = log_of(self._place)
         self._long_log = _LONG_LOG
+        self._looks_at = 0.0  # when it has a look at its files again, monotonic
 
     async def __aenter__(self) -> Self:
         try:
@@ -332,10 +337,11 @@ class SqliteStore:
         """Commit visits, and what changed about hosts and cookies, in one transaction."""
 
         def work(connection: sqlite3.Connection) -> Committed:
-            self._check_still_ours()
-            committed = commit(connection, self._tables, run, visits, hosts, cookies)
-            self._look_at_log()
-            return committed
+            if (now := time.monotonic()) >= self._looks_at:
+                self._looks_at = now + _LOOK_EVERY
+                self._check_still_ours()
+                self._look_at_log()
+            return commit(connection, self._tables, run, visits, hosts, cookies)
 
         return await self._run(work)
 
