@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+import storage.sqlite  # noqa: F401 - each run needs it, and now nobody looks for garbage
 from crawler.cli.drive import Outcome, drive
 from crawler.cli.logs import configure, notice
 from crawler.cli.options import (
