@@ -9,30 +9,17 @@ pages take long can starve the rest. What is in flight is known only here, in me
 import asyncio
 import time
 from collections.abc import Mapping, Sequence
-from itertools import islice
 
 from crawler.inbox import Inbox
 from crawler.lanes import NEVER, FetchJob, Job, Lane, RefusedJob, RobotsJob, Rota
 from crawler.memory import HostMemory
 from crawler.quota import Quota
+from crawler.refill import Refiller, seconds_until
 from crawler.rulebook import Rulebook
 from crawler.throttle import MAX_COOL_DOWN, HostGate, Throttle
 from crawler.url import origin_of
 from storage import Store
-from storage.clock import steady_time
-from storage.records import (
-    Committed,
-    HostWork,
-    Run,
-    Visit,
-    Want,
-)
-
-# Requests in memory over all lanes, about: enough to keep the workers busy through a commit.
-_BUFFERED = 8192
-_LANE_MIN, _LANE_MAX = 4, 256
-# Lanes refilled in one go, so that a read never holds up a commit for long.
-_REFILL_AT_ONCE = 200
+from storage.records import Committed, Run, Visit
 
 
 class Scheduler:
@@ -65,11 +52,10 @@ class Scheduler:
         self._rota = Rota(concurrency)
         self._outstanding: set[int] = set()  # handed out, not yet committed
         self._asking = 0  # how many robots.txt are being asked for
-        self._hungry: dict[int, Lane] = {}  # lanes that want to be refilled, by identity
+        self._refiller = Refiller(store, run, self._lanes, self.memory, self._refilled)
         self._touched: dict[str, None] = {}  # hosts whose gate has changed
         self._settled: list[Visit] = []  # requests that need no fetch, for the committer
         self._wake = asyncio.Event()
-        self._feed = asyncio.Event()
         self._seeded = run.seeded
         self._stopped = False
 
@@ -86,9 +72,9 @@ class Scheduler:
             self._quota.remember(await self._store.host_pages(self._run))
         for host in await self._store.queued_hosts(self._run):
             self._lane(host).more = True
-            self._want(self._lanes[host])
+            self._refiller.want(self._lanes[host])
         async with asyncio.TaskGroup() as group:
-            refiller = group.create_task(self._refill_forever())
+            refiller = group.create_task(self._refiller.run())
             # A resumed run may have had all its pages: no commit would come to say so.
             while not (self._stopped or self._exhausted or self.reached_max_pages):
                 self._wake.clear()
@@ -167,7 +153,7 @@ class Scheduler:
                 self._serve(lane, now)
                 if self._full or not self._rota.is_alone(lane):
                     break
-            self._want(lane)
+            self._refiller.want(lane)
             self._arm(lane, now)
 
     def _look_at_touched(self) -> None:
@@ -298,7 +284,7 @@ class Scheduler:
                 if self._quota.limited:
                     self._arm(lane, now)
             if visit.not_before is not None:
-                lane.due = min(lane.due, now + _until(visit.not_before))
+                lane.due = min(lane.due, now + seconds_until(visit.not_before))
                 self._arm(lane, now)
         for lane in lanes.values():
             self._rota.advance(lane)
@@ -317,7 +303,7 @@ class Scheduler:
             lane.more = True
             if lane.buffer and priority > lane.buffer[-1].priority:
                 lane.overtaken = True
-            self._want(lane)
+            self._refiller.want(lane)
             self._drop_if_idle(lane)
         self._wake.set()
 
@@ -331,7 +317,7 @@ class Scheduler:
         """Whether as many pages as `max_pages` allows are finished and committed."""
         return self._max_pages is not None and self._finished >= self._max_pages
 
-    # ── from the frontier to the lanes ──────────────────────────────────────────────────
+    # ── the lanes ───────────────────────────────────────────────────────────────────────
 
     def _lane(self, host: str) -> Lane:
         lane = self._lanes.get(host)
@@ -351,62 +337,7 @@ class Scheduler:
             self._rota.leave(lane)
             self.memory.is_idle(host)
 
-    def _size(self) -> int:
-        return max(_LANE_MIN, min(_LANE_MAX, _BUFFERED // max(1, len(self._lanes))))
-
-    def _want(self, lane: Lane) -> None:
-        low = lane.overtaken or len(lane.buffer) <= self._size() // 2
-        if lane.more and not lane.loading and low and not lane.gate.breaker.given_up:
-            self._hungry[id(lane)] = lane
-            self._feed.set()
-
-    async def _refill_forever(self) -> None:
-        while True:
-            await self._feed.wait()
-            self._feed.clear()
-            while self._hungry:
-                some = list(islice(self._hungry, _REFILL_AT_ONCE))
-                lanes = [self._hungry.pop(key) for key in some]
-                await self._refill(lanes)
-                self._wake.set()
-
-    async def _refill(self, lanes: list[Lane]) -> None:
-        size = self._size()
-        wants, wanting = [], []
-        for lane in lanes:
-            if lane.overtaken:
-                # Something better came: what waits goes back, and the best is read anew.
-                lane.held.difference_update(row.id for row in lane.buffer)
-                lane.buffer.clear()
-            room = size - len(lane.buffer)
-            if room <= 0:
-                continue  # so many hosts have come since that it holds more than its part
-            # Work that a commit brings while we read sets `more` again.
-            lane.overtaken, lane.more, lane.loading = False, False, True
-            first = lane.first and not lane.gate.remembered
-            wants.append(Want(lane.gate.host, room, frozenset(lane.held), first))
-            wanting.append(lane)
-        found = await self._store.ready(self._run, wants)
-        now = time.monotonic()
-        for lane, work in zip(wanting, found, strict=True):
-            lane.loading = lane.first = False
-            self._take_up(lane, work, now)
-
-    def _take_up(self, lane: Lane, work: HostWork, now: float) -> None:
-        self.memory.remember(lane.gate, work.remembered, now)
-        for row in work.requests:
-            # A request that was committed and found again while we read is not ours any more.
-            if row.id not in lane.held:
-                lane.held.add(row.id)
-                lane.buffer.append(row)
-        lane.more |= work.more
-        if work.next_due is not None:
-            lane.due = min(lane.due, now + _until(work.next_due))
-        self._want(lane)
+    def _refilled(self, lane: Lane, now: float) -> None:
         self._arm(lane, now)
         self._drop_if_idle(lane)
-
-
-def _until(moment: float) -> float:
-    """Return the seconds from now to a time that was kept, within what a clock can be wrong."""
-    return min(max(moment - steady_time(), 0.0), MAX_COOL_DOWN)
+        self._wake.set()

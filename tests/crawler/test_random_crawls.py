@@ -45,8 +45,8 @@ def _little_is_much(monkeypatch: pytest.MonkeyPatch) -> None:
         "parsing._LARGE_PAGE": MEDIUM,
         "parsing._AHEAD": MEDIUM // 2,
         "memory._IDLE_HOSTS": 1,
-        "scheduler._LANE_MIN": 1,
-        "scheduler._LANE_MAX": 2,
+        "refill._LANE_MIN": 1,
+        "refill._LANE_MAX": 2,
     }.items():
         monkeypatch.setattr(f"crawler.{name}", value)
     monkeypatch.setenv("PYTHONPATH", str(Path(sitecustomize.__file__).parent))  # of children
