@@ -70,6 +70,7 @@ class Wire(ResponseHandler):
         self._window_began = 0.0
         self._window_received = 0
         self._was_paused = False
+        self._has_paused = False  # reading this answer, ever
 
     # ── between requests ────────────────────────────────────────────────────────────────
 
@@ -127,7 +128,7 @@ class Wire(ResponseHandler):
     def set_response_params(self, **params: Any) -> None:
         """Make ready for the answer to a request that is about to be sent."""
         self._asking = True
-        self._answered = self._chunked = False
+        self._answered = self._chunked = self._has_paused = False
         self._body = None
         self._last = b""
         self._head_size = self._interim = self._received = 0
@@ -295,12 +296,15 @@ class Wire(ResponseHandler):
 
     def pause_reading(self) -> None:
         """Stop reading, because nobody takes what comes: no fault of the server's."""
-        self._was_paused = True
+        self._was_paused = self._has_paused = True
         super().pause_reading()
 
     def resume_reading(self, resume_parser: bool = True) -> None:
-        """Go on after a pause. aiohttp says so after each read, and asks its parser in vain."""
-        if self._reading_paused:
+        """Go on after a pause. aiohttp says so after each read, and asks its parser in vain.
+
+        But its parser may stop later than we did: after a chunk, at the beginning of the next.
+        """
+        if self._has_paused:
             super().resume_reading(resume_parser)
 
     def _open_window(self) -> None:

@@ -141,6 +141,16 @@ async def test_a_pause_of_ours_is_no_fault_of_the_servers(monkeypatch: pytest.Mo
         await body.readany()
 
 
+async def test_after_a_pause_that_a_chunk_has_ended_with_nothing_stays_unread() -> None:
+    """The parser stops once more, at what comes next, though reading has gone on by then."""
+    connection, body = _fed(CHUNKED, b"1\r\nx\r\n" * 16_385)
+    assert connection._reading_paused
+    assert await body.readany() == b"x" * 16_385
+    connection.data_received(b"1\r\ny\r\n0\r\n\r\n")
+    async with asyncio.timeout(5):
+        assert [await body.readany(), await body.readany()] == [b"y", b""]
+
+
 # ── however packets are cut ─────────────────────────────────────────────────────────────────
 
 
