@@ -158,11 +158,9 @@ class Contact:
             gate.waiting += 1
             try:
                 await _opening(gate, self._house.places)
-            except BaseException:
+            finally:
                 gate.waiting -= 1
                 self._house.scheduler.changed(gate)  # the frontier, held back for us, may go on
-                raise
-            gate.waiting -= 1
         gate.enter()
         self._gate = gate
 

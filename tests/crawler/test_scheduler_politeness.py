@@ -219,6 +219,36 @@ async def test_the_frontier_goes_on_when_someone_who_waited_gives_up(path: Path)
         assert crawl.urls() == ["http://b/0", "http://a/0", "http://a/1"]
 
 
+async def test_the_frontier_goes_on_beside_someone_who_waited_and_got_in(path: Path) -> None:
+    """His page may take long, and the host have room for more."""
+
+    async def wait_for_turn() -> None:
+        with Contact(crawl.house) as contact:
+            await contact.enter("http://a/own")
+            contact.begin()
+            while len(crawl.committed) < 3:
+                await asyncio.sleep(0)
+
+    async def outcome(row: QueuedRequest) -> Visit:
+        if row.host == "b":
+            gate = crawl.throttle.gate("a")
+            gate.cool_down(0.2, time.monotonic())
+            waiting.append(asyncio.create_task(wait_for_turn()))
+            while not gate.waiting:
+                await asyncio.sleep(0)
+            late = await crawl.store.seed(crawl.run, pages("a", 2), last=True)
+            crawl.scheduler.added(late.hosts)
+            while not crawl.scheduler.statistics()["buffered"]:
+                await asyncio.sleep(0)
+        return await done(row)
+
+    waiting: list[asyncio.Task[None]] = []
+    async with crawling(path, [page("b", 0)], outcome=outcome) as crawl:
+        await crawl.go()
+        await waiting[0]
+        assert crawl.urls() == ["http://b/0", "http://a/0", "http://a/1"]
+
+
 async def test_a_hop_off_limits_is_dropped(path: Path) -> None:
     async with crawling(path, []) as crawl:
         crawl.house.discovery.scope = Scope(["a"])
