@@ -1,15 +1,17 @@
-"""A request over a connection that is there already, as most requests of a crawl are.
+"""A request without a body, as most requests of a crawl are.
 
 `aiohttp.ClientSession` is ready for all that a request may have: a body, a proxy, credentials,
-traces, timers. To get that ready takes longer than the parser takes for the answer. A GET on a
-kept connection has none of it: it is written, and the answer read, by the same connection and
-parser. What is private in aiohttp and relied on here is pinned by `tests/crawler/test_exchange.py`.
+traces, timers. To get that ready takes longer than the parser takes for the answer. A GET has none
+of it: it is written, and the answer read, by the same connection and parser, over a connection
+that is kept or that aiohttp's connector makes. What is private in aiohttp and relied on here is
+pinned by `tests/crawler/test_exchange.py`.
 """
 
 import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -86,45 +88,43 @@ class _Stale(Exception):
 class Exchange:
     """Asks over connections that are there, and keeps them; new ones are the connector's to make.
 
-    `usual` are the headers that most requests have, and `parameters` are for each answer.
+    `usual` are the headers that most requests have, `timeout` is for connecting, and `parameters`
+    are for each answer.
     """
 
     def __init__(
-        self, connector: WireConnector, usual: Mapping[str, str], **parameters: Any
+        self,
+        connector: WireConnector,
+        usual: Mapping[str, str],
+        timeout: aiohttp.ClientTimeout,
+        **parameters: Any,
     ) -> None:
         self._connector = connector
+        self._timeout = timeout
         self._parameters = parameters
         self._usual = usual
-        self._origins: dict[str, tuple[ConnectionKey, bytes]] = {}
+        self._origins: dict[str, tuple[aiohttp.ClientRequest, ConnectionKey, bytes]] = {}
         self._kept: dict[ConnectionKey, list[Connection]] = {}
         self._since: OrderedDict[Connection, float] = OrderedDict()  # all that are kept
         self._loop = asyncio.get_running_loop()
         self._outbox: list[tuple[Wire, bytes, bool]] = []
         self._sweep: asyncio.TimerHandle | None = None
 
-    async def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer | None:
-        """Return the answer to a request without a body; None when no connection is kept.
+    async def ask(self, method: str, url: str, headers: Mapping[str, str]) -> Answer:
+        """Return the answer to a request without a body.
 
         `url` is canonical. Raises what `aiohttp.ClientSession.request` does for a connection that
-        is lost, and `FetchError("bad_response")` for an answer that is none.
+        cannot be had, or is lost, and `FetchError("bad_response")` for an answer that is none.
         """
         origin = origin_of(url)
-        key, fields = self._origins.get(origin) or self._learn(origin)
+        target, key, fields = self._origins.get(origin) or self._learn(origin)
         if headers is not self._usual:
             fields = _fields(origin, headers)
         request = f"{method} {url[len(origin) :]} HTTP/1.1\r\n".encode("ascii") + fields
         while (connection := self._take(key) or await self._connector._get(key, [])) is not None:
-            try:
+            with suppress(_Stale):
                 return await self._over(connection, method, request)
-            except _Stale:
-                connection.close()
-            except HttpProcessingError as error:
-                connection.close()
-                raise FetchError("bad_response", fault_in(error.message), retryable=True) from error
-            except BaseException:
-                connection.close()
-                raise
-        return None
+        return await self._over(await self._connect(target), method, request, is_new=True)
 
     async def make_room(self) -> bool:
         """Close all connections that are not in use; say whether there were any.
@@ -146,14 +146,32 @@ class Exchange:
         if self._sweep is not None:
             self._sweep.cancel()
 
-    async def _over(self, connection: Connection, method: str, request: bytes) -> Answer:
+    async def _over(
+        self, connection: Connection, method: str, request: bytes, *, is_new: bool = False
+    ) -> Answer:
         wire = connection.protocol
         assert isinstance(wire, Wire)
-        self._post(wire, request, method == "HEAD")
-        while True:
-            message, body = await wire.read()
-            if not 100 <= message.code < 200 or message.code == 101:
-                return Answer(method, message, body, connection, self._keep)
+        try:
+            if is_new:
+                self._write(wire, request, method == "HEAD")
+            else:
+                self._post(wire, request, method == "HEAD")
+            while True:
+                message, body = await wire.read()
+                if not 100 <= message.code < 200 or message.code == 101:
+                    return Answer(method, message, body, connection, self._keep)
+        except HttpProcessingError as error:
+            connection.close()
+            raise FetchError("bad_response", fault_in(error.message), retryable=True) from error
+        except BaseException:
+            connection.close()
+            raise
+
+    async def _connect(self, target: aiohttp.ClientRequest) -> Connection:
+        try:
+            return await self._connector.connect(target, [], self._timeout)
+        except TimeoutError as error:
+            raise aiohttp.ConnectionTimeoutError(f"no connection with {target.url}") from error
 
     # ── what is to be sent ──────────────────────────────────────────────────────────────
 
@@ -178,12 +196,13 @@ class Exchange:
             if wire.number in talking:
                 wire.give_up(_Stale())
             else:
-                # Not before: what had come until now would have been taken for the answer.
-                wire.set_response_params(
-                    skip_payload=skip_payload, read_until_eof=True, **self._parameters
-                )
-                assert wire.transport is not None
-                wire.transport.write(request)
+                self._write(wire, request, skip_payload)
+
+    def _write(self, wire: Wire, request: bytes, skip_payload: bool) -> None:
+        # Not before: what had come until now would have been taken for the answer.
+        wire.set_response_params(skip_payload=skip_payload, read_until_eof=True, **self._parameters)
+        assert wire.transport is not None
+        wire.transport.write(request)
 
     # ── connections ─────────────────────────────────────────────────────────────────────
 
@@ -227,12 +246,14 @@ class Exchange:
         del self._kept[connection._key][0]  # each list is in the order of `_since`, too
         connection.close()
 
-    def _learn(self, origin: str) -> tuple[ConnectionKey, bytes]:
-        """Return by what the connector knows its connections with an origin, and what is usual."""
-        request = aiohttp.ClientRequest("GET", URL(f"{origin}/", encoded=True))
+    def _learn(self, origin: str) -> tuple[aiohttp.ClientRequest, ConnectionKey, bytes]:
+        """Return what the connector connects for, and by what it knows such a connection; and what
+        an origin is usually told."""
+        target = aiohttp.ClientRequest("GET", URL(f"{origin}/", encoded=True))
         if len(self._origins) >= _MOST_ORIGINS:
             self._origins.clear()
-        found = self._origins[origin] = request.connection_key, _fields(origin, self._usual)
+        found = target, target.connection_key, _fields(origin, self._usual)
+        self._origins[origin] = found
         return found
 
 

@@ -95,15 +95,16 @@ class Fetcher:
             ttl_dns_cache=60,
             keepalive_timeout=30,
         )
+        # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
+        timeout = aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout)
         self._session = aiohttp.ClientSession(
             connector=connector,
             trust_env=False,
             cookie_jar=aiohttp.DummyCookieJar(),  # ours is kept in the file
-            # The deadline of a fetch is ours, over all its hops; aiohttp sees to connecting.
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=self._settings.connect_timeout),
+            timeout=timeout,
             **_OF_ANSWERS,
         )
-        self._exchange = Exchange(connector, self._headers, **_OF_ANSWERS)
+        self._exchange = Exchange(connector, self._headers, timeout, **_OF_ANSWERS)
         self._deadlines = Deadlines()
         # aiohttp would send a GET again by itself when the server hangs up: a contact that no
         # delay, no count of attempts and no server's log would agree with. A test pins this.
@@ -233,18 +234,19 @@ class Fetcher:
         self, method: str, url: str, sent: Mapping[str, str], body: bytes | None
     ) -> aiohttp.ClientResponse | Answer:
         assert self._session is not None
+        ask: Callable[[], Awaitable[aiohttp.ClientResponse | Answer]]
         if body is None and method in _WITHOUT_BODY:
-            answer = await self._exchange.ask(method, url, sent)
-            if answer is not None:
-                return answer
-        send = partial(self._session.request, method, _as_written(url), headers=sent, data=body)
+            ask = partial(self._exchange.ask, method, url, sent)
+        else:
+            send = partial(self._session.request, method, _as_written(url), headers=sent, data=body)
+            ask = partial(send, allow_redirects=False)
         try:
-            return await send(allow_redirects=False)
+            return await ask()
         except aiohttp.ClientConnectorError as error:
             # Nothing was sent, and it is not the host's doing.
             if error.errno not in OUT_OF_FILES or not await self._exchange.make_room():
                 raise
-        return await send(allow_redirects=False)
+        return await ask()
 
     def _redirect_target(self, response: Response, url: str) -> str | None:
         """Return the canonical url that a response redirects to, or None.

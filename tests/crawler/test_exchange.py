@@ -9,6 +9,7 @@ from socket import SHUT_WR, socket
 from typing import Any
 
 import pytest
+from aiohttp import ClientTimeout
 from aiohttp.connector import Connection
 
 from crawler import connector, exchange, guard
@@ -145,9 +146,26 @@ async def test_a_fetch_that_we_give_up_is_no_fault_of_the_servers() -> None:
         assert server.connections == 2
 
 
-async def test_without_a_kept_connection_nothing_is_asked() -> None:
-    async with WireConnector(min_rate=0) as connector:
-        assert await Exchange(connector, {}).ask("GET", "http://127.0.0.1:9/", {}) is None
+async def test_where_there_is_no_connection_one_is_made() -> None:
+    async with fetching(WHOLE) as (_, server, url), WireConnector(min_rate=0) as connector:
+        async with await Exchange(connector, {}, ClientTimeout()).ask(
+            "HEAD", f"{url}/", {}
+        ) as head:
+            assert head.status == 200
+        assert server.heads == [f"HEAD / HTTP/1.1\r\nHost: {url[7:]}\r\n\r\n".encode()]
+
+
+async def test_what_a_server_says_before_it_is_asked_is_taken_for_no_answer() -> None:
+    """Nor is such a server asked again and again, as one whose kept connection has ended is."""
+
+    async def speak(client: Client) -> None:
+        await client.send(b"220 mail.example ESMTP\r\n")
+        await client.reader.read()
+
+    async with Hostile(speak) as server, plain_fetches.fetching() as fetcher:
+        with pytest.raises(FetchError) as caught:
+            await fetcher.fetch(Request(f"{server.url}/"))
+    assert (caught.value.reason, server.connections) == ("bad_response", 1)
 
 
 async def test_connections_that_were_not_used_for_long_are_closed(
