@@ -16,6 +16,7 @@ manuals, one in 150.
 """
 
 import asyncio
+import os
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -201,6 +202,16 @@ class _Thread:
 
 
 _THREAD = _Thread()
+
+
+def _forget_threads() -> None:
+    """Begin anew in a process that was forked: no thread is there, and who waited for one."""
+    global _THREAD
+    _THREAD = _Thread()
+    _trial_thread.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget_threads)
 
 
 def _has_long_tag(page: bytes) -> bool:

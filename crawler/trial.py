@@ -33,27 +33,52 @@ class Trial:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._child: _Child | None = None
+        self._is_over = False  # the child is to end
 
     def survives(self, text: bytes, seconds: float) -> bool:
         """Return whether parsing a text (UTF-8) takes no more than these seconds of CPU.
 
         It blocks for about as long.
         """
-        with self._lock:
-            for _ in range(_TRIES):
-                child = self._child = self._child or _Child()
-                verdict = child.ask(text, seconds)
-                if verdict is not None:
-                    return verdict
-                if -self._end() in _ITS_OWN_DOING:
-                    return False
-                # Somebody else has killed it: that is no verdict.
+        try:
+            with self._lock:
+                return self._verdict(text, seconds)
+        finally:
+            self._let_go()
+
+    def _verdict(self, text: bytes, seconds: float) -> bool:
+        for _ in range(_TRIES):
+            child = self._child = self._child or _Child()
+            verdict = child.ask(text, seconds)
+            if verdict is not None:
+                return verdict
+            if -self._end() in _ITS_OWN_DOING:
+                return False
+            # Somebody else has killed it: that is no verdict.
         return False
 
     def end(self) -> None:
-        """End the child, if there is one; the next question starts another."""
-        with self._lock:
-            self._end()
+        """End the child, if there is one; the next question starts another.
+
+        One that is busy, for another crawl maybe, ends after its verdict: nobody waits for it.
+        """
+        self._is_over = True
+        self._let_go()
+
+    def _let_go(self) -> None:
+        # Whoever has the lock looks after it has let go of it, too.
+        if self._is_over and self._lock.acquire(blocking=False):
+            try:
+                self._is_over = False
+                self._end()
+            finally:
+                self._lock.release()
+
+    def forget(self) -> None:
+        """Begin anew in a forked process: the child, and whoever has the lock, are not its own."""
+        if self._child is not None:
+            self._child.disown()
+        self._lock, self._child, self._is_over = threading.Lock(), None, False
 
     def _end(self) -> int:
         child, self._child = self._child, None
@@ -101,8 +126,17 @@ class _Child:
         """Have the child end, and return its exit status."""
         assert self._process.stdin is not None
         with self._text, suppress(BrokenPipeError), self._process:
-            self._process.stdin.close()  # nothing more can come
+            self._process.stdin.close()
+            # A process that was forked here may hold the other end open.
+            self._process.kill()
         return self._process.wait()
+
+    def disown(self) -> None:
+        """Leave it to the process that this one was forked from."""
+        self._process.returncode = 0
+        for end in (self._text, self._process.stdin, self._process.stdout):
+            assert end is not None
+            end.close()
 
 
 def _file_in_memory() -> IO[bytes]:
@@ -113,3 +147,4 @@ def _file_in_memory() -> IO[bytes]:
 
 TRIAL = Trial()
 atexit.register(TRIAL.end)
+os.register_at_fork(after_in_child=TRIAL.forget)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -109,3 +110,44 @@ def test_the_child_ends_with_whoever_asked_even_when_that_is_killed() -> None:
     while is_there(child):
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def test_who_ends_the_trial_does_not_wait_for_what_is_being_tried(trial: Trial) -> None:
+    trial.survives(b"", 1.0)
+    child = child_of(trial)
+    with ThreadPoolExecutor() as threads:
+        tried = threads.submit(trial.survives, NESTED, 1.0)
+        while not trial._lock.locked():
+            time.sleep(0.001)
+        trial.end()
+        assert not tried.done()
+    assert not tried.result()
+    assert not is_there(child)
+    assert trial._child is None
+
+
+def test_a_forked_process_that_lives_on_keeps_nobody_from_ending_the_trial() -> None:
+    program = (
+        "import os, signal; from crawler.trial import TRIAL; TRIAL.survives(b'', 1.0);"
+        "other = os.fork() or signal.pause();"
+        "TRIAL.end(); os.kill(other, signal.SIGKILL); print('over')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=20
+    )
+    assert done.stdout == "over\n", done.stderr
+
+
+def test_a_forked_process_has_a_child_of_its_own() -> None:
+    program = (
+        "import os, sys; from crawler.trial import TRIAL; TRIAL.survives(b'', 1.0);"
+        "TRIAL._lock.acquire(); mine = TRIAL._child.pid\n"
+        "if other := os.fork():\n"
+        "    TRIAL._lock.release(); failed = os.waitpid(other, 0)[1]\n"
+        "    sys.exit(failed or not TRIAL.survives(b'', 1.0) or TRIAL._child.pid != mine)\n"
+        "sys.exit(not TRIAL.survives(b'', 1.0) or TRIAL._child.pid == mine)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-X", "dev", "-c", program], capture_output=True, text=True, timeout=20
+    )
+    assert (done.returncode, done.stderr) == (0, "")
