@@ -37,6 +37,7 @@ log = get_logger("crawler.parsing")
 _LARGE_PAGE = 1 << 19
 _LARGE_AT_ONCE = 1
 # Pages of more bytes may be parsed on another thread: for fewer, to send them there takes as long.
+# (But for those that are costly, whatever their size.)
 _AHEAD = 262_144
 
 
@@ -139,7 +140,9 @@ class OwnParser:
     ) -> int | None:
         """Run the callback; return the body's number, when that was found on the way."""
         request, content = response.request, None
-        ahead = len(response.body) > _AHEAD and self._selects.get(request.callback, True)
+        ahead = self._selects.get(request.callback, True) and (
+            len(response.body) > _AHEAD or response.is_costly
+        )
         if ahead:
             await response.try_ahead()
         if self._backlog.is_busy:

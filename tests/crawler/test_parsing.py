@@ -1,9 +1,12 @@
 """Pages of different sizes: whatever thread parses them, the spider sees the same."""
 
+import asyncio
+
 import pytest
 
 from crawler import Item, Request, Spider, response
 from crawler.traps import content_of
+from crawler.trial import TRIAL
 from tests.site import serve
 
 LARGE = 300_000  # bytes: parsed beside the event loop
@@ -48,6 +51,25 @@ async def test_a_large_page_is_parsed_aside_and_reads_like_a_small_one(crawl, ro
     assert sorted(rows("SELECT text FROM heading")) == ["large", "small"]
     contents = rows("SELECT content FROM crawl_request")
     assert set(contents) == {content_of(text.encode()) for text in pages.values()}
+
+
+async def test_a_page_of_middling_size_is_tried_while_the_event_loop_goes_on(crawl):
+    async with serve({"/": "<ul><li>" * 15_000}) as site:
+
+        class Headings(Spider):
+            name = "headings"
+            start_urls = (site.url,)
+
+            def parse(self, response):
+                yield Heading(text=response.css("h1::text").get())
+
+        crawling = asyncio.ensure_future(crawl(Headings, parse_budget=0.2))
+        tried = 0
+        while not crawling.done():
+            tried += TRIAL._lock.locked()
+            await asyncio.sleep(0.005)
+    assert (await crawling).reasons == {"failed": {"parse_budget": 1}}
+    assert tried > 5
 
 
 async def test_a_callback_that_does_not_select_has_nothing_parsed_for_it(crawl, rows, aside):
