@@ -1,8 +1,8 @@
 """By what another process finds a spider class: module, name, and the file if it needs one."""
 
+import os
 import runpy
 import sys
-from contextvars import ContextVar
 from importlib import import_module
 from types import ModuleType
 from typing import NamedTuple
@@ -11,13 +11,13 @@ from crawler.errors import SpiderError, UsageError
 from crawler.loading import is_loaded_by_path, load_module
 from crawler.spider import Spider
 
-# Whether the spider is being imported in a child: what then crawls would do so without end.
-ARRIVING: ContextVar[bool] = ContextVar("arriving", default=False)
-
 _MAIN = "__main__"
 # What a child imports the program's main module as, like multiprocessing does, so that what is
 # under `if __name__ == "__main__"` does not run again.
 _CHILDS_MAIN = "__mp_main__"
+# Whether this is a child in which the spider is being imported: what then crawls, in whatever
+# thread, would do so without end.
+_arriving = False
 
 
 class Address(NamedTuple):
@@ -48,7 +48,7 @@ def address_of(spider: type[Spider]) -> Address:
         spec = getattr(module, "__spec__", None)
         if spec is not None:  # python -m NAME
             name = f"{_MAIN}:{spec.name.removesuffix('.__main__')}"
-        elif (file := getattr(module, "__file__", None)) is None:
+        elif (file := getattr(module, "__file__", None)) is None or not os.path.exists(file):
             raise SpiderError(
                 f"with several processes each of them imports the spider, and {spider.__name__} "
                 "was typed in: put it into a file, or set processes = 1"
@@ -59,14 +59,24 @@ def address_of(spider: type[Spider]) -> Address:
 
 
 def spider_at(address: Address) -> type[Spider]:
-    """Return the spider class at an address; raises what importing its module does."""
-    arriving = ARRIVING.set(True)
+    """Return the spider class at an address; raises what importing its module does.
+
+    And `SpiderError` when the class is not made by that.
+    """
+    global _arriving
+    _arriving = True
     try:
         found: object = _module_at(address)
-        for part in address.name.split("."):
-            found = getattr(found, part)
     finally:
-        ARRIVING.reset(arriving)
+        _arriving = False
+    for part in address.name.split("."):
+        found = getattr(found, part, None)
+    if found is None:
+        raise SpiderError(
+            f"with several processes each of them imports the spider, and {address.name} is not "
+            f"there when {address.file or address.module} is imported: define it at the top of "
+            'the module, not under `if __name__ == "__main__":`'
+        )
     assert isinstance(found, type)
     assert issubclass(found, Spider)
     return found
@@ -74,7 +84,7 @@ def spider_at(address: Address) -> type[Spider]:
 
 def refuse_in_child() -> None:
     """Raise `UsageError` when a crawl is begun by a module that a child imports."""
-    if ARRIVING.get():
+    if _arriving:
         raise UsageError(
             "with several processes each of them imports the spider's file, and this one crawls "
             'when it is imported: put that under `if __name__ == "__main__":`'

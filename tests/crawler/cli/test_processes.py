@@ -260,12 +260,19 @@ async def test_a_child_that_dies_as_it_loads_the_spider_ends_the_run(project: Pr
 # ── programs ────────────────────────────────────────────────────────────────────────────────
 
 
-async def program(project: Project, *arguments: str) -> tuple[int | None, str, str]:
+async def program(
+    project: Project, *arguments: str, typed: str = ""
+) -> tuple[int | None, str, str]:
     process = await asyncio.create_subprocess_exec(
-        sys.executable, *arguments, cwd=project.path, env=ENVIRONMENT, stdout=PIPE, stderr=PIPE
+        *(sys.executable, *arguments),
+        cwd=project.path,
+        env=ENVIRONMENT,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
     )
     async with asyncio.timeout(PATIENCE):
-        out, err = await process.communicate()
+        out, err = await process.communicate(typed.encode())
     return process.returncode, out.decode(), err.decode()
 
 
@@ -289,9 +296,37 @@ async def test_a_program_that_crawls_when_it_is_imported_is_told_what_to_do(
     assert '`if __name__ == "__main__":`' in last
 
 
-async def test_a_spider_that_was_typed_in_is_refused(project: Project) -> None:
-    text = PROGRAM.format(url="http://127.0.0.1:1/", call="main()")
-    status, _, err = await program(project, "-c", text)
+async def test_so_is_one_that_does_it_in_a_thread(project: Project) -> None:
+    call = "import concurrent.futures as f; f.ThreadPoolExecutor().submit(main).result()"
+    async with serve(shop_pages(5)) as site:
+        project.write("program.py", PROGRAM.format(url=site.url, call=call))
+        status, _, err = await program(project, "program.py")
+    assert status == 1
+    assert '`if __name__ == "__main__":`' in err.splitlines()[-1]
+
+
+async def test_a_spider_that_only_the_program_itself_makes_is_told(project: Project) -> None:
+    call = """if __name__ == "__main__":
+    class Other(Mine):
+        name = "other"
+    Mine = Other
+    main()"""
+    async with serve(shop_pages(5)) as site:
+        project.write("program.py", PROGRAM.format(url=site.url, call=call))
+        status, _, err = await program(project, "program.py")
+    assert status == 1
+    assert "Other is not there when" in err.splitlines()[-1]
+    assert "define it at the top of the module" in err.splitlines()[-1]
+
+
+TYPED = PROGRAM.format(url="http://127.0.0.1:1/", call="main()")
+
+
+@pytest.mark.parametrize(("way", "typed"), [(["-c", TYPED], ""), (["-"], TYPED)])
+async def test_a_spider_that_was_typed_in_is_refused(
+    project: Project, way: list[str], typed: str
+) -> None:
+    status, _, err = await program(project, *way, typed=typed)
     assert status == 1
     assert "was typed in: put it into a file" in err.splitlines()[-1]
     assert not Path(project.path / "p.db").exists()
