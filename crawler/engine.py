@@ -97,7 +97,8 @@ class Crawl:
         self._throttle = Throttle(self.settings)
         self._progress: Progress | None = None
         self._stop = Stop()
-        self.begun = asyncio.Event()  # set once the run is known: a new one, or resumed
+        # Set once the run is known, a new one or resumed; or when it has failed before that.
+        self.begun = asyncio.Event()
         self.run_record: Run | None = None
         self.summary: Summary | None = None  # once it is over, also when the run has failed
         refuse_in_child()
@@ -145,31 +146,40 @@ class Crawl:
     # ── the run ─────────────────────────────────────────────────────────────────────────
 
     async def run(self) -> Summary:
-        """Run to the end; see `crawler.run`."""
-        async with self._open_store(self.path) as store:
-            run = await store.begin_run(
-                self.spider_class.name,
-                self._arguments,
-                fresh=self._fresh,
-                tables=tables_of(self._models.values()),
-                make=tables_of(expected_items(self._models.values())),
-            )
-            self.run_record = run
-            totals = await store.totals(run)
-            self._progress = progress = Progress(totals)
-            self.begun.set()
-            try:
-                finish = await self._crawl(store, run, progress)
-            except asyncio.CancelledError:
-                await asyncio.shield(store.finish_run(run, "stopped"))
-                raise
-            except StoreError:
-                raise  # it cannot be written down either; the file says: unfinished
-            except BaseException:
-                self.summary = await self._end(store, run, progress, "failed")
-                raise
-            self.summary = await self._end(store, run, progress, finish)
-            return self.summary
+        """Run to the end; see `crawler.run`. Run again, it goes on from there, or begins anew."""
+        try:
+            async with self._open_store(self.path) as store:
+                try:
+                    return await self._run(store)
+                finally:
+                    self._stop = Stop()  # that wish is fulfilled
+        finally:
+            self.begun.set()  # nobody is to wait for the beginning of a run that has failed
+
+    async def _run(self, store: Store) -> Summary:
+        run = await store.begin_run(
+            self.spider_class.name,
+            self._arguments,
+            fresh=self._fresh,
+            tables=tables_of(self._models.values()),
+            make=tables_of(expected_items(self._models.values())),
+        )
+        self.run_record = run
+        totals = await store.totals(run)
+        self._progress = progress = Progress(totals)
+        self.begun.set()
+        try:
+            finish = await self._crawl(store, run, progress)
+        except asyncio.CancelledError:
+            await asyncio.shield(store.finish_run(run, "stopped"))
+            raise
+        except StoreError:
+            raise  # it cannot be written down either; the file says: unfinished
+        except BaseException:
+            self.summary = await self._end(store, run, progress, "failed")
+            raise
+        self.summary = await self._end(store, run, progress, finish)
+        return self.summary
 
     async def _end(self, store: Store, run: Run, progress: Progress, finish: Finish) -> Summary:
         # First the account, which takes a while in a large file: a crash after the last word

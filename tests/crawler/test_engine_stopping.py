@@ -9,8 +9,8 @@ import pytest
 
 import crawler
 from crawler import Crawl, Item, Spider, Summary
-from storage import RunMismatch
-from tests.crawler.links_site import Links, linking, links, tree
+from storage import RunMismatch, StoreError
+from tests.crawler.links_site import Crowd, Links, linking, links, tree, until
 from tests.site import serve
 
 
@@ -62,6 +62,45 @@ async def test_a_crawl_may_be_stopped_from_outside_before_it_begins(db):
         assert (await crawl.run()).finish == "stopped"
         result = await crawler.run(links(site.url), db=db)
     assert (result.finish, result.done) == ("finished", 4)
+
+
+async def test_a_crawl_that_was_stopped_goes_on_when_it_is_run_again(db):
+    async with serve(tree(4)) as site:
+        crawl = Crawl(links(site.url), db=db)
+        crawl.stop()
+        assert (await crawl.run()).finish == "stopped"
+        running = asyncio.create_task(crawl.run())
+        await asyncio.sleep(0)
+        running.cancel()
+        await asyncio.wait([running])
+        result = await crawl.run()
+    assert (result.finish, result.resumed, result.done) == ("finished", True, 4)
+
+
+async def test_a_run_is_stopped_also_when_another_was_refused_meanwhile(db):
+    async with serve({"/": Crowd(2)}) as site:
+        crawl = Crawl(links(site.url), db=db, overrides={"grace": 0.05})
+        running = asyncio.create_task(crawl.run())
+        await until(lambda: site.hits["/"])
+        with pytest.raises(StoreError, match="in use by another run"):
+            await crawl.run()
+        crawl.stop()
+        assert (await running).finish == "stopped"
+
+
+async def test_nobody_waits_for_the_beginning_of_a_run_that_has_failed(db):
+    async with serve(tree(4)) as site:
+        crawl, late = Crawl(links(site.url), db=db), Crawl(links(site.url), db=db)
+        running = asyncio.create_task(crawl.run())
+        await crawl.begun.wait()
+        refused = asyncio.create_task(late.run())
+        async with asyncio.timeout(20):
+            await late.begun.wait()
+        assert late.snapshot() is None
+        with pytest.raises(StoreError, match="in use by another run"):
+            await refused
+        await running
+        assert (await late.run()).finish == "finished"  # it has had none yet
 
 
 async def test_what_is_in_flight_when_a_crawl_stops_is_committed(db, rows):
