@@ -26,6 +26,11 @@ class Logger:
         """Return a logger whose lines carry these values."""
         return Logger(self._name, **self._values, **values)
 
+    def exception(self, event: str, *arguments: Any, **values: Any) -> None:
+        """Log an error, and the exception that is being handled."""
+        # Not structlog's, from which `logging` learns of the exception a second time.
+        self._structlog.error(event, *arguments, **{"exc_info": True, **values})
+
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
             raise AttributeError(name)

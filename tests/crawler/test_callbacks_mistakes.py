@@ -2,6 +2,7 @@
 """What the mistakes of a spider's methods cost: their page, or the crawl before it begins."""
 
 import asyncio
+import logging
 
 import pytest
 
@@ -158,6 +159,25 @@ async def test_a_log_line_whose_values_do_not_fit_costs_no_page(crawl, rows, cap
         "100 % (5,)",
         "5 % of all",
     ]
+
+
+async def test_an_exception_that_is_logged_is_shown_once_by_plain_logging(crawl, caplog):
+    async with serve({"/": PAGE}) as site:
+
+        class Failing(Spider):
+            name = "failing"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                try:
+                    raise LookupError("lost")
+                except LookupError:
+                    self.logger.exception("no %s", "price", page=1)
+
+        await crawl(Failing)
+    said = logging.Formatter("%(levelname)s %(message)s").format(caplog.records[-1])
+    assert said.startswith("ERROR no price spider=failing page=1")
+    assert said.count("Traceback") == said.count("LookupError: lost") == 1
 
 
 async def test_an_integer_of_70_bits_costs_its_page_only(crawl, rows):
