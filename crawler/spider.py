@@ -143,9 +143,9 @@ def _bound(spider: Spider, layer: Any) -> Middleware:
     if not callable(layer):
         raise SpiderError(f"middleware {name or layer!r} of {spider.name} is not a function")
     if not _takes_two(layer):
+        wanted = "self, request, call_next" if inspect.ismethod(layer) else "request, call_next"
         raise SpiderError(
-            f"middleware {name or layer!r} of {spider.name} takes other arguments than "
-            "(request, call_next)"
+            f"middleware {name or layer!r} of {spider.name} takes other arguments than ({wanted})"
         )
     bound: Middleware = layer
     return bound

@@ -83,7 +83,13 @@ class SqliteStore:
     def __init__(self, path: Path) -> None:
         self.path = path
         # A spider may change the working directory; and to SQLite some names are no files.
-        self._place = path.absolute()
+        try:
+            self._place = path.absolute()
+        except FileNotFoundError as error:
+            raise StoreError(
+                f"the current directory, which {path} would be in, is gone: change to another, or "
+                "give the whole path"
+            ) from error
         self._lock = FileLock(path)
         self._tables = ItemTables()
         self._thread: DatabaseThread | None = None

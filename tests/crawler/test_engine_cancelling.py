@@ -120,6 +120,16 @@ async def test_the_default_file_is_data_and_the_name_of_the_spider(tmp_path, mon
     assert (tmp_path / "data" / "links.db").is_file()
 
 
+async def test_a_current_directory_that_is_gone_is_told(tmp_path, monkeypatch):
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    async with serve(tree(2)) as site:
+        with pytest.raises(StoreError, match=r"the current directory, which x\.db would be in, is"):
+            await crawler.run(links(site.url), db="x.db")
+        assert (await crawler.run(links(site.url), db=tmp_path / "x.db")).done == 2
+
+
 async def test_a_file_that_is_no_crawls_is_left_alone(crawl, db):
     db.write_text("a letter to somebody, longer than the header of a database would be\n" * 20)
     before = db.read_bytes()

@@ -120,6 +120,20 @@ async def test_a_middleware_with_other_arguments_is_told_before_anything_runs(cr
     assert not db.exists()
 
 
+async def test_a_method_that_is_written_like_a_function_is_told_of_self(crawl, db):
+    class Reader(Spider):
+        name = "reader"
+        start_urls = ("http://127.0.0.1:1/",)
+
+        async def count(request, call_next): ...  # noqa: N805
+
+        middleware = (count,)
+
+    with pytest.raises(UsageError, match=r"arguments than \(self, request, call_next\)$"):
+        await crawl(Reader)
+    assert not db.exists()
+
+
 async def test_the_first_middleware_is_the_outermost(crawl):
     order: list[str] = []
 
