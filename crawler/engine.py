@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import json
 from collections.abc import Callable, Mapping
 from os import PathLike
 from pathlib import Path
@@ -92,7 +93,7 @@ class Crawl:
             log.warning("custom_settings_ignored", spider=spider.name, names=ignored)
         self._open_store = store
         self._fresh = fresh
-        self._arguments = dict(arguments or {})
+        self._arguments = _kept(arguments or {})
         self._models = item_models(spider)
         self._throttle = Throttle(self.settings)
         self._progress: Progress | None = None
@@ -253,6 +254,18 @@ def _made(spider: type[Spider], arguments: Mapping[str, Any]) -> Spider:
     return spider(**arguments)
 
 
+def _kept(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arguments as whoever goes on with the run finds them: a tuple has become a list."""
+    given = dict(arguments)
+    try:
+        kept: dict[str, Any] = json.loads(json.dumps(given, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise UsageError(
+            f"arguments are kept with the run, as JSON: {error} (give it as text)"
+        ) from error
+    return given if kept == given else kept
+
+
 def _check(spider: object, db: object, arguments: object, config: object) -> None:
     """Raise `UsageError` for what a program has passed by mistake: types are not checked there."""
     if isinstance(spider, Spider):
@@ -272,7 +285,7 @@ def _check(spider: object, db: object, arguments: object, config: object) -> Non
         if not isinstance(path, str | PathLike | None):
             raise UsageError(f"{name} is the path of a file, not {path!r}")
     if isinstance(db, str | PathLike) and Path(db).is_dir():
-        raise UsageError(f"db is the path of a file, and {db} is a directory")
+        raise UsageError(f"db is the path of a file, and {Path(db)} is a directory")
     if not (arguments is None or isinstance(arguments, Mapping)):
         raise UsageError(f"arguments are a dict, {{name: value}}, not {arguments!r}")
     if not all(isinstance(name, str) for name in arguments or ()):

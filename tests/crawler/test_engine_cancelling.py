@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import crawler
-from crawler import Summary
+from crawler import Request, Summary
 from storage import StoreError
-from tests.crawler.links_site import Crowd, links, tree, until
+from tests.crawler.links_site import Crowd, Links, links, tree, until
 from tests.site import serve
 
 
@@ -61,6 +61,23 @@ async def test_a_crawl_may_be_cancelled_at_any_moment(db, rows):
     assert (result.finish, result.done) == ("finished", 25)
     assert rows("SELECT count(*) FROM latest_page") == [25]
     await until(lambda: threads() == before)
+
+
+async def test_a_crawl_goes_on_whose_arguments_json_holds_as_something_else(db):
+    class Some(Links):
+        async def start(self):
+            for path in self.paths:
+                yield Request(site.url + path)
+
+    arguments = {"paths": ("1", "2")}
+    async with serve({"/1": "", "/2": Crowd(2)}) as site:
+        task = asyncio.ensure_future(crawler.run(Some, db=db, arguments=arguments))
+        await until(lambda: site.hits["/2"])
+        task.cancel()
+        await asyncio.wait([task])
+        site.pages["/2"] = ""
+        result = await crawler.run(Some, db=db, arguments=arguments)
+    assert (result.finish, result.resumed, result.done) == ("finished", True, 2)
 
 
 async def test_a_crawl_that_is_cancelled_again_while_it_ends_still_lets_the_file_go(db):

@@ -1,6 +1,7 @@
 """What a program passes by mistake: refused in one line, before a file is made."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,9 @@ async def test_what_is_no_spider_class_is_refused(wrong: Any, said: str, db: Pat
         ({"config": 5}, "config is the path of a file, not 5"),
         ({"arguments": [1]}, r"arguments are a dict, \{name: value\}, not \[1\]"),
         ({"arguments": {1: "a"}}, "the names of arguments are text"),
+        ({"arguments": {"on": date.max}}, r"as JSON: .* date is not .* \(give it as text\)"),
+        ({"arguments": {"most": float("nan")}}, "arguments are kept with the run, as JSON"),
+        ({"db": ""}, r"db is the path of a file, and \. is a directory"),
     ],
     ids=str,
 )
