@@ -203,6 +203,7 @@ class Crawl:
         guard = Guard(self.settings.allow_private)
         kept = await store.cookies(run) if run.resumed else ()
         cookies = Cookies(kept, on=self.settings.cookies)
+        failure: BaseException | None = None
         async with Fetcher(self.settings, guard, self._throttle, cookies) as fetcher:
             house = House(
                 self.settings,
@@ -223,13 +224,16 @@ class Crawl:
                     await house.run()
             except BaseExceptionGroup as group:
                 self._stop.ask("failed")
-                raise _cause(group) from group
+                failure = _cause(group)
             except asyncio.CancelledError:
                 self._stop.ask("stopped")
                 raise
             finally:
                 await self._close(spider)
+                spider._fetch = None
                 BUDGET.reset(budget)
+        if failure is not None:
+            raise failure  # not within the handler: with the cause that it came with, and no other
         # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.
         return "finished" if house.drained else self._stop.finish
 

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from crawler import DropRequest, FetchError, Request, Spider
+from crawler import DropRequest, FetchError, Request, Spider, SpiderError
 from tests.crawler.links_site import until
 from tests.crawler.words_page import PAGE
 from tests.site import serve
@@ -207,3 +207,20 @@ async def test_what_callbacks_fetch_is_within_the_concurrency_and_so_is_its_robo
         result = await crawl(Many, concurrency=3, robots=robots, allow_private=["*"])
     assert (result.done, result.failed) == (1, 0)
     assert most == 3
+
+
+async def test_fetch_says_that_the_run_is_over_to_what_goes_on_after_it(crawl):
+    kept = []
+
+    async with serve({"/": PAGE}) as site:
+
+        class Leaving(Spider):
+            name = "leaving"
+            start_urls = [site.url]
+
+            def parse(self, response):
+                kept.append(self)
+
+        await crawl(Leaving)
+        with pytest.raises(SpiderError, match="works only while the spider is being run"):
+            await kept[0].fetch(site.url)

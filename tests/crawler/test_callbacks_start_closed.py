@@ -3,6 +3,7 @@
 
 import asyncio
 import json
+import traceback
 
 import pytest
 
@@ -160,6 +161,23 @@ async def test_what_start_should_yield_instead_is_told(wrong, said, crawl):
 
     with pytest.raises(UsageError, match=said):
         await crawl(Odd)
+
+
+async def test_what_start_raises_comes_out_as_it_was_raised(crawl):
+    class Failing(Spider):
+        name = "failing"
+
+        async def start(self):
+            yield Request("http://127.0.0.1:1/", self.closed)
+            try:
+                {}["key"]
+            except KeyError as error:
+                raise LookupError("no login") from error
+
+    with pytest.raises(LookupError, match="no login") as caught:
+        await crawl(Failing)
+    assert isinstance(caught.value.__cause__, KeyError)
+    assert "Group" not in "".join(traceback.format_exception(caught.value))
 
 
 async def test_a_spider_that_has_nothing_to_start_with_is_a_usage_error(crawl):
