@@ -42,7 +42,7 @@ async def run(
     *,
     db: str | Path | None = None,
     fresh: bool = False,
-    arguments: Mapping[str, str] | None = None,
+    arguments: Mapping[str, Any] | None = None,
     config: str | Path | None = None,
     **settings: Any,
 ) -> Summary:
@@ -74,7 +74,7 @@ class Crawl:
         *,
         db: str | Path | None = None,
         fresh: bool = False,
-        arguments: Mapping[str, str] | None = None,
+        arguments: Mapping[str, Any] | None = None,
         config: str | Path | None = None,
         overrides: Mapping[str, Any] | None = None,
         store: Callable[[Path], Store] = open_store,

@@ -1,7 +1,9 @@
 """The embedded store: a crawl as one SQLite file."""
 
 import asyncio
+import errno
 import logging
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Coroutine, Iterable, Sequence
@@ -111,9 +113,10 @@ class SqliteStore:
             check_log(self.path)
             await _to_the_end(self._open())
         except BaseException as error:
+            explained = self._explain(error) if isinstance(error, sqlite3.Error) else None
             await _to_the_end(self._close())
-            if isinstance(error, sqlite3.Error):
-                raise self._explain(error) from error
+            if explained is not None:
+                raise explained from error
             if isinstance(error, OSError):  # of the note in the lock file that the file is whole
                 raise self._unwritable(error) from error
             raise
@@ -208,6 +211,11 @@ class SqliteStore:
         text = str(error)
         if "not a database" in text:
             return RunMismatch(f"{self.path} is not an SQLite file: choose another --db")
+        if "unable to open" in text and _out_of_files():
+            return StoreError(
+                f"{self.path} cannot be opened, for this process has as many files open as it may: "
+                "raise the limit (ulimit -n), or run fewer crawls at once"
+            )
         if "unable to open" in text or "readonly" in text:
             return StoreError(f"{self.path} cannot be written: check its directory's permissions")
         if "disk is full" in text:
@@ -354,6 +362,14 @@ class SqliteStore:
     def statistics(self) -> dict[str, Any]:
         """Return what a debugger wants to know: the file, and whether it is open."""
         return {"path": str(self.path), "open": self._thread is not None}
+
+
+def _out_of_files() -> bool:
+    try:
+        os.close(os.open(os.devnull, os.O_RDONLY))
+    except OSError as error:
+        return error.errno in (errno.EMFILE, errno.ENFILE)
+    return False
 
 
 async def _to_the_end(work: Coroutine[Any, Any, None]) -> None:

@@ -1,8 +1,9 @@
 """The SQLite store opens files of crawls, and refuses all others as they are."""
 
 import os
+import resource
 import sqlite3
-from contextlib import closing
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import pytest
@@ -201,6 +202,19 @@ async def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> 
                 pass
     finally:
         tmp_path.chmod(0o700)
+
+
+async def test_a_process_that_may_open_no_more_files_is_told_so(path: Path) -> None:
+    async with SqliteStore(path):
+        pass  # what is imported for the first one is
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with ExitStack() as files:
+        last = files.enter_context(open(os.devnull))
+        resource.setrlimit(resource.RLIMIT_NOFILE, (last.fileno() + 1, hard))
+        files.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        last.close()  # the lock's
+        with pytest.raises(StoreError, match="this process has as many files open as it may: rai"):
+            await SqliteStore(path).__aenter__()
 
 
 async def test_a_file_in_use_names_the_process_that_uses_it(path: Path) -> None:
