@@ -56,8 +56,9 @@ class Spider:
     settings: Mapping[str, Any] = {}
     # Statuses outside 2xx that go to the callback instead of failing the request.
     handle_status: Sequence[int] = ()
-    # Plain `async def mw(request, call_next)`, outermost first; methods of the spider work too.
-    middleware: Sequence[Middleware] = ()
+    # Plain `async def mw(request, call_next)`, outermost first; methods of the spider, or their
+    # names, work too.
+    middleware: Sequence[Callable[..., Awaitable[Response]] | str] = ()
     # Models that the spider yields but imports from elsewhere; its own module's are found.
     items: Sequence[type[BaseModel]] = ()
 
