@@ -291,6 +291,8 @@ def _refuse_unknown(names: Iterable[str], where: str) -> None:
             hint = f": it is called {ours!r} here" if ours else f": {near}" if near else ""
             if not hint and where == _CALLER:
                 hint = f" (an argument of the spider is -a {name}=…, or arguments={{{name!r}: …}})"
+            elif not hint and where == _ENVIRONMENT:
+                hint = f": {PREFIX}{name.upper()} is read as one, what is yours has another name"
             raise SettingsError(f"unknown setting {name!r} in {where}{hint}")
 
 

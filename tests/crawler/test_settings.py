@@ -160,6 +160,12 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name(
     )
     monkeypatch.setenv("CRAWLER_TIMEOUTS", "1")
     assert refusal() == ("unknown setting 'timeouts' in the environment: did you mean 'timeout'?")
+    monkeypatch.delenv("CRAWLER_TIMEOUTS")
+    monkeypatch.setenv("CRAWLER_DB", "postgres://")
+    assert refusal() == (
+        "unknown setting 'db' in the environment: CRAWLER_DB is read as one, what is yours has "
+        "another name"
+    )
 
 
 def test_an_unknown_setting_in_a_host_table_is_refused(config: Path) -> None:
