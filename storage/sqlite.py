@@ -59,6 +59,12 @@ class DatabaseThread(aiosqlite.Connection):
     cancel the SQL that is queued behind it, and would strand the transaction half way.
     """
 
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+        super().__init__(connect, iter_chunk_size=64)
+        # A program that closes its loop and leaves the crawl there ends all the same: the file is
+        # whole, as after a crash.
+        self._thread.daemon = True
+
     async def run(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Return what `function(connection)` returns, run on the database thread.
 
@@ -135,7 +141,7 @@ class SqliteStore:
         await _to_the_end(self._close())
 
     async def _open(self) -> None:
-        self._thread = DatabaseThread(self._connect, iter_chunk_size=64)
+        self._thread = DatabaseThread(self._connect)
         await self._thread
         await self._run(self._prepare)
 

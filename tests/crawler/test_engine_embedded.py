@@ -11,7 +11,7 @@ from tests.site import serve
 
 # A page that is parsed in a thread, and one that is parsed on trial.
 LARGE = linking("/") + "<p>text</p>" * 40_000
-NESTED = "<ul><li>" * 15_000
+DENSE = "<p>x" * 25_000
 
 PROGRAM = """
 import asyncio, multiprocessing, sys
@@ -19,13 +19,13 @@ import crawler
 
 class Links(crawler.Spider):
     name = "links"
-    start_urls = [{url!r}, {url!r} + "nested"]
+    start_urls = [{url!r}, {url!r} + "dense"]
 
     def parse(self, response):
-        yield {{"found": len(response.css("p, li"))}}
+        yield {{"found": len(response.css("p"))}}
 
 def crawl(db):
-    summary = asyncio.run(crawler.run(Links, db=db, parse_budget=20))
+    summary = asyncio.run(crawler.run(Links, db=db))
     print(summary.done, flush=True)
 
 {call}
@@ -57,6 +57,28 @@ other.join(20)
 other.kill()
 sys.exit(other.exitcode)
 """
-    async with serve({"/": LARGE, "/nested": NESTED}) as site:
+    async with serve({"/": LARGE, "/dense": DENSE}) as site:
         said, wrong = await run(tmp_path, PROGRAM.format(url=site.url, call=call))
     assert said == "2\n2\n", wrong
+
+
+async def test_a_program_that_leaves_its_crawl_behind_ends_and_the_next_goes_on(
+    tmp_path: Path,
+) -> None:
+    left = """
+async def leave():
+    crawling = crawler.Crawl(Links, db="left.db")
+    global task
+    task = asyncio.create_task(crawling.run())
+    await crawling.begun.wait()
+
+loop = asyncio.new_event_loop()
+loop.run_until_complete(leave())
+loop.close()
+print("left", flush=True)
+"""
+    async with serve({"/": LARGE, "/dense": ""}) as site:
+        said, wrong = await run(tmp_path, PROGRAM.format(url=site.url, call=left))
+        assert said == "left\n", wrong
+        said, wrong = await run(tmp_path, PROGRAM.format(url=site.url, call='crawl("left.db")'))
+    assert said == "2\n", wrong

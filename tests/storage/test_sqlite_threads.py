@@ -30,7 +30,7 @@ class _Brake:
 
 @pytest.fixture
 async def thread(path: Path) -> "Iterator[DatabaseThread]":  # type: ignore[misc]
-    opened = DatabaseThread(lambda: sqlite3.connect(path, isolation_level=None), 64)
+    opened = DatabaseThread(lambda: sqlite3.connect(path, isolation_level=None))
     await opened
     yield opened
     await opened.close()
