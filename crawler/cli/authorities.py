@@ -47,15 +47,16 @@ def _complete_later() -> None:
         """A context that reads the authorities before its first connection."""
 
         def wrap_bio(self, *arguments: Any, **options: Any) -> ssl.SSLObject:
-            return self._complete().wrap_bio(*arguments, **options)
+            return complete(self).wrap_bio(*arguments, **options)
 
         def wrap_socket(self, *arguments: Any, **options: Any) -> ssl.SSLSocket:
-            return self._complete().wrap_socket(*arguments, **options)
+            return complete(self).wrap_socket(*arguments, **options)
 
-        def _complete(self) -> ssl.SSLContext:
-            self.__class__ = ssl.SSLContext  # type: ignore[assignment]
-            self.load_default_certs()
-            return self
+    def complete(context: ssl.SSLContext) -> ssl.SSLContext:
+        context.load_default_certs()
+        # Not before: another thread may connect by it meanwhile.
+        context.__class__ = ssl.SSLContext
+        return context
 
     modules = [module for name, module in sys.modules.items() if name.startswith("aiohttp")]
     for context in [value for module in modules for value in vars(module).values()]:

@@ -4,15 +4,19 @@ import asyncio
 import gc
 import os
 import re
+import ssl
 import sys
+import threading
 from asyncio.subprocess import PIPE
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 
 import click
 import pytest
 
 from crawler.cli import COMMANDS, cli
+from crawler.cli.authorities import _complete_later as complete_later
 from tests.crawler.cli.project import ENVIRONMENT, Project
 from tests.crawler.plain_fetches import ok, serving
 from tests.hostile.certificates import side_of, trusted_authority
@@ -86,6 +90,33 @@ async def test_a_spider_that_uses_aiohttp_itself_trusts_whom_the_system_does(
     assert result.status == 0, result.err
     assert project.rows("SELECT text, read FROM page", "data/own.db") == [("safe", 0)]
     assert "CERTIFICATE_VERIFY_FAILED" in other.err
+
+
+def test_who_connects_while_another_thread_reads_the_authorities_has_them_as_well(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trusted_authority(tmp_path, monkeypatch)
+    aiohttps = ModuleType("aiohttp_and_its_context")
+    aiohttps.context = context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, aiohttps.__name__, aiohttps)
+    complete_later()
+    found = []
+    read = ssl.SSLContext.load_default_certs
+
+    def connect() -> None:
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="localhost")
+        found.append(len(context.get_ca_certs()))
+
+    def read_slowly(slow: ssl.SSLContext) -> None:
+        monkeypatch.setattr(ssl.SSLContext, "load_default_certs", read)
+        other = threading.Thread(target=connect)
+        other.start()
+        other.join()
+        read(slow)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_default_certs", read_slowly)
+    connect()
+    assert found == [1, 1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
