@@ -168,8 +168,10 @@ class Rota:
         lane.site.lanes += 1
 
     def leave(self, lane: Lane) -> None:
-        """Note that a host has no more work."""
+        """Note that a host has no more work, or is given up; then its lane may be waiting still."""
         self._account(lane)
+        self._withdraw(lane)
+        lane.armed_at = NEVER
         self._unseat(lane)
 
     def _unseat(self, lane: Lane) -> None:
@@ -182,12 +184,7 @@ class Rota:
         name, site = _LATE if lane.gate.late >= _LATE_FROM else lane.home, lane.site
         if name == site.name:
             return
-        is_ready = lane.armed_at == _READY
-        if is_ready:
-            site.ready.remove(lane, lane.rank)
-            if site.rank is not None and not site.ready:
-                self._ready.remove(site, site.rank)
-                site.rank = None
+        is_ready = self._withdraw(lane)
         self._count(lane, 0)
         self._unseat(lane)
         self._seat(lane, name)
@@ -195,6 +192,16 @@ class Rota:
             self._enlist(lane)
         else:
             self._account(lane)
+
+    def _withdraw(self, lane: Lane) -> bool:
+        """Have a lane that is ready be so no more; say whether it was."""
+        site, was_ready = lane.site, lane.armed_at == _READY
+        if was_ready:
+            site.ready.remove(lane, lane.rank)
+            if site.rank is not None and not site.ready:
+                self._ready.remove(site, site.rank)
+                site.rank = None
+        return was_ready
 
     def arm(self, lane: Lane, when: float) -> None:
         """Have a look at the lane at `when`, or at the earlier time it is armed for."""

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -103,6 +104,19 @@ def test_a_site_that_rests_goes_on_when_it_is_alone() -> None:
     rota.leave(b)
     assert rota.opens_at() < 1.0
     assert taken(rota, 1.0) == ["a.example"]
+
+
+@pytest.mark.parametrize("now", [0.5, 5.0])
+def test_who_has_left_has_no_turn_whether_ready_by_then_or_later(now: float) -> None:
+    """A host that is given up leaves with requests, while it waits for its turn."""
+    rota = Rota()
+    first, left, last = [rota.join(HostGate(f"{host}.example", 8)) for host in "abc"]
+    rota.arm(first, 0.0)
+    rota.arm(left, 1.0)
+    assert rota.take(now) is first
+    rota.leave(left)
+    rota.arm(last, 5.0)
+    assert taken(rota, 5.0) == ["c.example"]
 
 
 def test_sites_take_turns_however_many_hosts_they_have() -> None:
