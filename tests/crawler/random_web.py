@@ -142,23 +142,27 @@ class Web:
             return (int(trouble), {"Retry-After": "0"}, "")
         return (page.status, {}, f"{name}".ljust(page.size))
 
-    def fates(self, name: Name, hops: int = 0) -> set[str]:
-        """The states that a request for a page may end in."""
+    def fates(self, name: Name, hops: int = 0, lost: int = 0) -> set[str]:
+        """The states that a request for a page may end in.
+
+        `lost` are tries that went to the robots.txt, not there yet, of hosts that it was led to.
+        """
         page = self.pages[name]
         says = 0 if self.robots[name.host] == "elsewhere" else name.host
+        lost += bool(hops) and self.robots[says] == "late"
         if self.robots[says] == "failing":
             return {"failed"}
         if self.robots[says] == "rules" and Name(says, name.number) in self.forbidden:
-            return {"skipped"}
+            return {"skipped"} | ({"failed"} if lost > self.settings["retries"] else set())
         # What the middleware does it does once, where redirects begin.
         if not hops and page.layer in ("raises", "drops"):
             return {"failed" if page.layer == "raises" else "skipped"}
         if page.to is not None:
             too_many = hops == self.settings["max_redirects"]
-            return {"done"} | ({"failed"} if too_many else self.fates(page.to, hops + 1))
+            return {"done"} | ({"failed"} if too_many else self.fates(page.to, hops + 1, lost))
         ends = {"failed"} if page.raises or page.status != 200 else {"done"}
         # How many of its answers other fetches have is chance.
-        return ends | {"failed"} if len(page.troubles) > self.settings["retries"] else ends
+        return ends | {"failed"} if len(page.troubles) + lost > self.settings["retries"] else ends
 
     @property
     def is_calm(self) -> bool:
