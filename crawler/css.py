@@ -40,6 +40,9 @@ _ATTRIBUTE = re.compile(
 )
 _WITH_SELECTORS = re.compile(r":(?:not|is|where|has)\(", re.IGNORECASE)
 
+# Combinators that lead nowhere but to what is below an element.
+_DOWNWARDS = frozenset({"", " ", ">", "//"})
+
 _CONTROLS = ":is(input,button,select,textarea)"
 _CAN_BE_DISABLED = ":is(input,button,select,textarea,fieldset,optgroup,option)"
 _DISABLED = (
@@ -80,6 +83,7 @@ class Branch:
     wanted: str | None  # None: elements; TEXT: their text nodes; else: this attribute
     scoped: bool  # begins with :scope
     native: bool  # lexbor alone can answer it for a whole document
+    begins: frozenset[str] | None  # what the topmost element of a match has; None: it may be any
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +93,7 @@ class Query:
     native: bool  # all branches are, and want the same
     union: bool  # lexbor may name a node more than once
     relative: bool  # has combinators: what lies above a node must not count
+    begins: tuple[frozenset[str], ...] | None  # of each branch that has combinators
 
 
 def _tokens(query: str) -> Iterator[_Token]:
@@ -229,7 +234,16 @@ def _branch(tokens: list[_Token]) -> Branch:
     # Of the elements above or before, lexbor tries only the nearest with `:not()` and its like.
     tried_once = any(_WITH_SELECTORS.search(step.css) for step in steps[:-1])
     native = not (scope or tried_once or any(step.contains for step in steps))
-    return Branch(css, steps, wanted, bool(scope), native)
+    return Branch(css, steps, wanted, bool(scope), native, _beginning(first, steps))
+
+
+def _beginning(first: list[_Token], steps: tuple[Step, ...]) -> frozenset[str] | None:
+    """Names, classes and ids, in lower case, that the topmost element of a match must all have."""
+    if any(step.combinator not in _DOWNWARDS for step in steps):
+        return None
+    words = [token.text for token in first if token.kind == "word"]
+    plain = not {"*", "|"}.intersection(words) and not any("\\" in word for word in words)
+    return frozenset(map(str.lower, words)) if words and plain else None
 
 
 def _stripped(tokens: list[_Token]) -> list[_Token]:
@@ -251,4 +265,13 @@ def read_query(query: str) -> Query:
     except (ValueError, SelectolaxError) as error:
         raise ValueError(f"not a CSS selector: {query!r} ({error})") from None
     native = all(b.native for b in branches) and len({b.wanted for b in branches}) == 1
-    return Query(css, branches, native, "," in css, any(len(b.steps) > 1 for b in branches))
+    begins = [branch.begins for branch in branches if len(branch.steps) > 1]
+    known = tuple(names for names in begins if names is not None)
+    return Query(
+        css,
+        branches,
+        native,
+        union="," in css,
+        relative=bool(begins),
+        begins=known if native and len(known) == len(begins) else None,
+    )

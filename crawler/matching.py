@@ -3,6 +3,8 @@
 Most queries are one call of lexbor; the rest are answered step by step.
 """
 
+import re
+
 from selectolax.lexbor import LexborNode
 
 from crawler.css import TEXT, Branch, Query, Step
@@ -46,8 +48,38 @@ def _stepwise(branch: Branch, node: LexborNode) -> tuple[list[LexborNode], Lexbo
     return found, top
 
 
-def select(query: Query, node: LexborNode, whole: bool) -> list[LexborNode | str]:
-    if query.native and (whole or not query.relative):
+_CLASSES = re.compile(r"[^ \t\n\f\r]+")
+# Pages have no more elements within each other, and these no more characters of classes, save
+# those that are made to cost much.
+_MOST_ABOVE, _LONGEST_CLASSES = 64, 1000
+
+
+def names_above(node: LexborNode | None) -> frozenset[str] | None:
+    """Names, classes and ids of an element and of all above it; None when that is too much.
+
+    In lower case, because there are pages where that of classes and ids does not count.
+    """
+    names: list[str] = []
+    for _ in range(_MOST_ABOVE):
+        if node is None:
+            return frozenset(map(str.lower, names))
+        attributes = node.attributes
+        classes = attributes.get("class") or ""
+        if len(classes) > _LONGEST_CLASSES:
+            return None
+        names += [node.tag or "", f"#{attributes.get('id') or ''}"]
+        names += ["." + name for name in _CLASSES.findall(classes)]
+        node = node.parent
+    return None
+
+
+def select(query: Query, node: LexborNode, whole: bool, alone: bool) -> list[LexborNode | str]:
+    """Return all that the query finds.
+
+    `whole`: the node is a document's. `alone`: lexbor can answer by itself, for nothing above the
+    node counts.
+    """
+    if alone:
         if whole and query.css.isalnum():  # the name of a tag: so it takes a fifth less
             return _values(node.parser.tags(query.css), query.branches[0].wanted)
         found = node.css(query.css)
@@ -66,9 +98,9 @@ def select(query: Query, node: LexborNode, whole: bool) -> list[LexborNode | str
     return _in_document_order(top, wanted)
 
 
-def first(query: Query, node: LexborNode, whole: bool) -> LexborNode | str | None:
+def first(query: Query, node: LexborNode, whole: bool, alone: bool) -> LexborNode | str | None:
     """What `select` names first, None when it finds nothing; mostly without looking further."""
-    if query.native and not query.union and (whole or not query.relative):
+    if alone and not query.union:
         found = node.css_first(query.css)
         wanted = query.branches[0].wanted
         if found is None or wanted is None:
@@ -76,7 +108,7 @@ def first(query: Query, node: LexborNode, whole: bool) -> LexborNode | str | Non
         value = found.attrs.sget(wanted, None) if wanted != TEXT else _first_text(query, found)
         if value is not None:
             return value
-    return next(iter(select(query, node, whole)), None)
+    return next(iter(select(query, node, whole, alone)), None)
 
 
 def _first_text(query: Query, found: LexborNode) -> str | None:

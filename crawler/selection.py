@@ -4,18 +4,19 @@ import html
 import re
 from collections.abc import Callable
 from html.entities import name2codepoint
-from typing import TYPE_CHECKING, Any, NamedTuple, SupportsIndex, cast, overload
+from typing import TYPE_CHECKING, Any, SupportsIndex, cast, overload
 
 from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.css import Query, read_query
-from crawler.markup import parse
+from crawler.document import Document, parsel
 from crawler.matching import first, select
 
 if TYPE_CHECKING:
-    import parsel
+    from parsel import Selector as ParselSelector
+    from parsel import SelectorList as ParselSelectors
 
-    ParselList = parsel.SelectorList[parsel.Selector]
+    ParselList = ParselSelectors[ParselSelector]
 
 Regex = str | re.Pattern[str]
 
@@ -36,61 +37,8 @@ def _replace_entity(match: re.Match[str]) -> str:
     return html.unescape(f"&#{code};")  # knows what HTML makes of 0, 0x80 and the like
 
 
-class _Page:
-    """What the selections of one document share: its trees, each made when it is asked for."""
-
-    __slots__ = ("_text", "_tree", "_twins")
-
-    def __init__(self, text: str | None, tree: LexborHTMLParser | None) -> None:
-        self._text = text
-        self._tree = tree
-        self._twins: dict[int, Any] | None = None
-
-    def root(self) -> LexborNode:
-        if self._tree is None:
-            self._tree = parse(self._text or "")
-        root = self._tree.root
-        if root is None:
-            raise ValueError("a selection needs a document; this tree has none")
-        return root
-
-    def twin(self, node: LexborNode) -> Any:
-        """The same element in a tree of lxml's."""
-        if self._twins is None:
-            root = self.root()
-            # What is in a <template> is not in lexbor's tree, but would be in lxml's.
-            twins = _lxml_root(root).xpath("//*[not(ancestor::template)]")
-            nodes = [n for n in root.traverse() if n.is_element_node]
-            same = [_tag(n) for n in nodes] == [twin.tag for twin in twins]
-            self._twins = {n.mem_id: t for n, t in zip(nodes, twins, strict=True)} if same else {}
-        if node.mem_id in self._twins:
-            return self._twins[node.mem_id]
-        # libxml2 makes another tree of this page: then the element by itself, out of its context.
-        alone = _lxml_root(node)
-        return next((e for e in alone.iter("*") if e.tag == _tag(node)), alone)
-
-
-def _lxml_root(node: LexborNode) -> Any:
-    return _parsel().Selector(text=node.html or "").root
-
-
-def _tag(node: LexborNode) -> str:
-    return (node.tag or "").lower()  # SVG has capitals, lost on libxml2
-
-
-def _parsel() -> Any:
-    try:
-        import parsel
-    except ImportError:
-        message = "response.xpath() needs the xpath extra: pip install 'crawler[xpath]'"
-        raise ImportError(message) from None
-    return parsel
-
-
-class _Search(NamedTuple):
-    query: Query
-    node: LexborNode
-    whole: bool  # the node is a document's, and nothing is above it
+# What `select` and `first` are given.
+_Search = tuple[Query, LexborNode, bool, bool]
 
 
 class Selector:
@@ -101,7 +49,7 @@ class Selector:
 
     __slots__ = ("_page", "_query", "_root")
 
-    _page: _Page
+    _page: Document
     _query: str | None
     _root: LexborNode | str | None
 
@@ -113,7 +61,7 @@ class Selector:
             raise ValueError(
                 f"a Selector is made from text, not from {kind}: write response.css(…)"
             )
-        self._page = _Page(text, tree)
+        self._page = Document(text, tree)
         self._query = None
         self._root = None
 
@@ -130,18 +78,23 @@ class Selector:
         CSS selectors with parsel's `::text` and `::attr(name)`. ValueError if it is not one.
         A text or attribute has nothing below it.
         """
-        compiled = read_query(query)
-        root = self.root
-        if isinstance(root, str):
-            return SelectorList()
-        return _Pending(_Search(compiled, root, self._query is None), query, self._page)
+        search = self._search(query)
+        return SelectorList() if search is None else _Pending(search, query, self._page)
 
     def nodes(self, query: str) -> list[LexborNode | str]:
         """What `.css()` finds, without a `Selector` around each: lexbor's nodes, and texts."""
+        search = self._search(query)
+        return [] if search is None else select(*search)
+
+    def _search(self, text: str) -> _Search | None:
+        """Return how to look for a query; None where there is nothing to be found."""
+        query = read_query(text)
         root = self.root
         if isinstance(root, str):
-            return []
-        return select(read_query(query), root, self._query is None)
+            return None
+        whole = self._query is None
+        alone = query.native and (whole or not query.relative or self._page.is_alone(query, root))
+        return query, root, whole, alone
 
     def xpath(self, query: str, **arguments: Any) -> "ParselList":
         """What parsel's `.xpath()` finds from here; the results are parsel's own.
@@ -152,7 +105,7 @@ class Selector:
         """
         root = self.root
         start = root if isinstance(root, str) else self._page.twin(root)
-        found = _parsel().Selector(root=start, type="html").xpath(query, **arguments)
+        found = parsel().Selector(root=start, type="html").xpath(query, **arguments)
         return cast("ParselList", found)
 
     def get(self, default: str | None = None) -> str:
@@ -172,23 +125,14 @@ class Selector:
         root = self.root
         if isinstance(root, str):
             raise AttributeError("a text has no attributes; select the element without ::text")
-        return {name: value or "" for name, value in root.attributes.items()}
+        return _attributes(root)
 
     def re(self, regex: Regex, replace_entities: bool = True) -> list[str]:
         """All matches in `.get()`: the group `extract`, else all groups, else the whole match.
 
         Entities in them become characters, `&lt;` and `&amp;` aside, as in parsel.
         """
-        pattern = re.compile(regex)
-        text = self.get()
-        if "extract" in pattern.groupindex:
-            match = pattern.search(text)
-            found = [match["extract"]] if match and match["extract"] is not None else []
-        else:
-            found = []
-            for groups in pattern.findall(text):
-                found += groups if isinstance(groups, tuple) else [groups]
-        return [_ENTITY.sub(_replace_entity, s) for s in found] if replace_entities else found
+        return _matches(self.get(), regex, replace_entities)
 
     @overload
     def re_first(
@@ -217,6 +161,22 @@ class Selector:
 _new = Selector.__new__
 
 
+def _attributes(node: LexborNode) -> dict[str, str]:
+    return {name: value or "" for name, value in node.attributes.items()}
+
+
+def _matches(text: str, regex: Regex, replace_entities: bool) -> list[str]:
+    pattern = re.compile(regex)
+    if "extract" in pattern.groupindex:
+        match = pattern.search(text)
+        found = [match["extract"]] if match and match["extract"] is not None else []
+    else:
+        found = []
+        for groups in pattern.findall(text):
+            found += groups if isinstance(groups, tuple) else [groups]
+    return [_ENTITY.sub(_replace_entity, s) for s in found] if replace_entities else found
+
+
 class SelectorList(list[Selector]):
     """Selectors, in document order; without any, `.css()` and all else find nothing."""
 
@@ -236,7 +196,7 @@ class SelectorList(list[Selector]):
     def xpath(self, query: str, **arguments: Any) -> "ParselList":
         """What parsel's `.xpath()` finds from each; the results are parsel's own."""
         found = (match for selector in self for match in selector.xpath(query, **arguments))
-        return cast("ParselList", _parsel().SelectorList(found))
+        return cast("ParselList", parsel().SelectorList(found))
 
     @overload
     def get(self, default: None = None) -> str | None: ...
@@ -260,7 +220,9 @@ class SelectorList(list[Selector]):
 
     def re(self, regex: Regex, replace_entities: bool = True) -> list[str]:
         """`.re()` of each, one after the other."""
-        return [match for selector in self for match in selector.re(regex, replace_entities)]
+        return [
+            match for text in self.getall() for match in _matches(text, regex, replace_entities)
+        ]
 
     @overload
     def re_first(
@@ -281,18 +243,25 @@ _append = list.append
 
 
 class _Pending(SelectorList):
-    """What a search finds, while nobody has asked for more than the first of it.
+    """What a search finds, while nobody has asked for more than the first of it, or for texts.
 
     To go through a page of 100 KB takes 200 µs; its title is found in 8. Whatever else a list is
     asked makes this the list it stands for.
     """
 
-    def __init__(self, search: _Search, query: str, page: _Page) -> None:
+    _found: list[LexborNode | str] | None = None
+
+    def __init__(self, search: _Search, query: str, page: Document) -> None:
         # Code written in C, such as pydantic's, looks into a list without asking it: what it finds
         # there must be no empty one.
         _append(self, _UNREAD)
         self._search = search
         self._about = query, page
+
+    def _all(self) -> list[LexborNode | str]:
+        if self._found is None:
+            self._found = select(*self._search)
+        return self._found
 
     def get(self, default: str | None = None) -> Any:
         """See `SelectorList`."""
@@ -301,12 +270,29 @@ class _Pending(SelectorList):
             return default
         return found if isinstance(found, str) else found.html or ""
 
+    def getall(self) -> list[str]:
+        """See `SelectorList`."""
+        return [one if isinstance(one, str) else one.html or "" for one in self._all()]
+
+    extract = getall
     extract_first = get
+
+    def re_first(
+        self, regex: Regex, default: str | None = None, replace_entities: bool = True
+    ) -> Any:
+        """See `SelectorList`."""
+        text = self.get()
+        if text is None:
+            return default
+        matches = _matches(text, regex, replace_entities) or self.re(regex, replace_entities)
+        return matches[0] if matches else default
 
     @property
     def attrib(self) -> dict[str, str]:
         """See `SelectorList`."""
         found = first(*self._search)
+        if isinstance(found, LexborNode):
+            return _attributes(found)
         return {} if found is None else _selector(found, *self._about).attrib
 
     def __bool__(self) -> bool:
@@ -317,7 +303,7 @@ class _Pending(SelectorList):
         return other + self[:]
 
 
-def _selector(root: LexborNode | str, query: str, page: _Page) -> Selector:
+def _selector(root: LexborNode | str, query: str, page: Document) -> Selector:
     selector = _new(Selector)
     selector._root = root
     selector._query = query
@@ -329,8 +315,8 @@ def _looking(name: str) -> Callable[..., Any]:
     """Return the method of that name for a `_Pending`: it looks, and then is a plain list."""
 
     def method(self: _Pending, *arguments: Any, **keywords: Any) -> Any:
-        found = [_selector(one, *self._about) for one in select(*self._search)]
-        del self._search, self._about
+        found = [_selector(one, *self._about) for one in self._all()]
+        vars(self).clear()
         self.__class__ = SelectorList  # type: ignore[assignment]
         self[:] = found
         return getattr(self, name)(*arguments, **keywords)

@@ -52,6 +52,27 @@ def test_the_first_of_a_selection(benchmark: Any, respond: Callable[[], Response
     assert benchmark(lambda: response.css("h1::text").get()) == "Page 7"
 
 
+def test_fields_of_each_part_of_a_page(benchmark: Any, respond: Callable[[], Response]) -> None:
+    response = respond()
+
+    def fields() -> list[tuple[str | None, str | None, list[str]]]:
+        return [
+            (
+                section.css("h2 > a::attr(href)").get(),
+                section.css("h2::text").re_first(r"\d+"),
+                section.css("p a.reference::attr(href)").getall(),
+            )
+            for section in response.css("section")
+        ]
+
+    assert benchmark(fields)[7][:2] == ("#s7", "7")
+
+
+def test_an_xpath(benchmark: Any, respond: Callable[[], Response]) -> None:
+    pytest.importorskip("parsel")
+    assert benchmark(lambda: respond().xpath("//h1/text()").get()) == "Page 7"
+
+
 def test_what_a_page_says_of_itself(benchmark: Any, respond: Callable[[], Response]) -> None:
     response = respond()
     assert response.base_url  # found beforehand

@@ -94,6 +94,28 @@ def test_a_nested_query_looks_no_further_up_than_its_element(page: Selector) -> 
     assert card.css(":scope > i").getall() == []
 
 
+@pytest.mark.parametrize(
+    "query", [".Card b::text", "#Main b::text", "main b::text", "main.card > p > b::text"]
+)
+def test_what_lies_above_an_element_is_no_part_of_what_it_is_asked_for(query: str) -> None:
+    # Without a doctype the case of classes and ids does not count.
+    page = Selector("<main class='x\tCARD' id=MAIN><p><b>1</b></p><p><b>2</b></p></main>")
+    for paragraph in page.css("p"):
+        assert paragraph.css(query).getall() == []
+        assert paragraph.css(query).get() is None
+        assert paragraph.css("p > b::text").getall() == paragraph.css("b::text").getall()
+    assert page.css("main")[0].css("main b::text").getall() == ["1", "2"]
+
+
+def test_texts_that_were_asked_for_are_the_lists_own_afterwards(page: Selector) -> None:
+    links = page.css("a")
+    assert links.getall() == links.getall()
+    assert links.re(r"\w+</a>") == ["first</a>", "second</a>"]
+    assert len(links) == 2
+    assert [link.get() for link in links] == links.getall()
+    assert page.css("a::text").re_first("sec.*") == "second"
+
+
 def test_a_condition_above_holds_for_any_ancestor_not_only_the_nearest() -> None:
     page = Selector("<div><p class=x><b>1</b></p></div>")
     assert page.css("div:not(.x) b::text, :is(div) b::text").getall() == ["1"]
@@ -270,6 +292,13 @@ def test_xpath_never_takes_another_element_for_this_one() -> None:
     assert page.css("p").xpath("text()").getall() == ["1", "2", "3"]
     assert page.css("b").xpath("text()").getall() == ["x"]
     assert page.css("h1").xpath("name()").getall() == ["h1"]
+
+
+def test_a_page_is_read_once_for_all_that_xpath_asks_of_it() -> None:
+    # The title in a drawing has elements for lexbor, and text alone for libxml2.
+    page = Selector("<svg><title><i>x</i></title></svg><b>1</b><p>2</p>")
+    bold, paragraph = page.xpath("//b")[0], page.xpath("//p")[0]
+    assert bold.root.getroottree().getroot() is paragraph.root.getroottree().getroot()
 
 
 def test_xpath_begins_at_the_element_on_a_page_with_templates_and_svg() -> None:
