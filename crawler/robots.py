@@ -269,18 +269,31 @@ class _Rule(NamedTuple):
             at += len(piece)
         return self.tail is None or target.endswith(self.tail, at)
 
+    @property
+    def is_prefix(self) -> bool:
+        """Whether it matches whatever begins with its head."""
+        return self.pieces == () and self.tail is None
+
+    @property
+    def longest(self) -> str:
+        """The longest text that is in all it matches."""
+        return max(self.head, *(self.pieces or ()), self.tail or "", key=len)
+
 
 class _AgentRules:
     """All rules for one agent, most specific first."""
 
-    __slots__ = ("_closed", "_rules", "delay", "weight")
+    __slots__ = ("_closed", "_patterns", "_rules", "delay", "weight")
 
     def __init__(self, rules: list[_Rule], groups: list[_Group]) -> None:
         rules.sort(key=lambda rule: (rule.size, rule.allow), reverse=True)
         self._rules = rules
         self.weight = sum(_RULE + rule.size for rule in rules)
-        # Most pages lie under no disallowed prefix, and one call in C tells.
-        self._closed = tuple(dict.fromkeys(rule.head for rule in rules if not rule.allow))
+        # Most pages lie under no disallowed prefix, and one call in C tells. A pattern such as
+        # `/*?sort=` begins as all pages do: of those, what is in few pages is looked for.
+        closed = [rule for rule in rules if not rule.allow]
+        self._closed = tuple(dict.fromkeys(rule.head for rule in closed if rule.is_prefix))
+        self._patterns = [(rule.longest, rule) for rule in closed if not rule.is_prefix]
         self.delay: float | None = None
         for group in groups:
             self.delay = _longer(self.delay, group.delay)
@@ -292,12 +305,18 @@ class _AgentRules:
             plain = _decoded(escaped)
             # Only a canonical URL, which is ASCII, is taken for what an `allow` means.
             written = escaped if target.isascii() else target
-        if not plain.startswith(self._closed):
+        if not self._is_closed(plain):
             return True
         for rule in self._rules:
             if rule.matches(written if rule.allow else plain):
                 return rule.allow
         return True
+
+    def _is_closed(self, plain: str) -> bool:
+        """Whether the page is disallowed, but for what a more specific rule may allow."""
+        return plain.startswith(self._closed) or any(
+            rule.matches(plain) for longest, rule in self._patterns if longest in plain
+        )
 
 
 def _written(groups: list[_Group]) -> dict[tuple[bool, str], None]:

@@ -10,6 +10,7 @@ import pytest
 
 from crawler.lanes import Lane, Rota
 from crawler.request import from_record
+from crawler.robots import RobotsRules
 from crawler.throttle import HostGate
 from crawler.url import fingerprint
 from storage import Store, open_store
@@ -35,6 +36,13 @@ def test_a_hundred_choices_of_the_next_host(benchmark: Any, hosts: int) -> None:
             rota.arm(lane, next(times) * 1e-9)
 
     benchmark(choose)
+
+
+def test_what_many_rules_say_of_a_page(benchmark: Any) -> None:
+    lines = [f"Disallow: /private/{n}/\nAllow: /private/{n}/open\n" for n in range(200)]
+    lines += [f"Disallow: /*?sort{n}=\nDisallow: /*/print/{n}$\n" for n in range(50)]
+    rules = RobotsRules("User-agent: *\n" + "".join(lines))
+    assert benchmark(rules.allowed, "crawler", f"http://{HOST}/manual/page-7.html")
 
 
 @pytest.mark.parametrize("payload", [None, '{"meta": {"page": 3}}'], ids=["plain", "with-meta"])
