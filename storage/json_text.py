@@ -30,7 +30,7 @@ def json_text(value: Any) -> str:
     encoded = _encoded(value)
     if b"NaN" in encoded or b"Infinity" in encoded:
         json.loads(encoded, parse_constant=_no_constant)
-    if type(value) not in _PLAIN and _holds_set(value):
+    if b"[" in encoded and _holds_set(value):  # which would be a list by now
         encoded = _encoded(_ordered(value, from_json(encoded)))
     return encoded.decode()
 
@@ -45,12 +45,20 @@ def _no_constant(name: str) -> None:
 
 def _holds_set(value: Any) -> bool:
     """Tell whether a value is a set, or has one within it."""
-    if isinstance(value, _SETS):
+    kind = type(value)
+    if kind in _PLAIN:
+        return False
+    if kind is dict:
+        within: Collection[Any] = value.values()
+    elif kind is list:
+        within = value
+    elif isinstance(value, _SETS):
         return True
-    within = _within(value)
-    return not _PLAIN.issuperset(map(type, within)) and any(
-        _holds_set(one) for one in within if type(one) not in _PLAIN
-    )
+    else:
+        within = _within(value)
+    if _PLAIN.issuperset(map(type, within)):
+        return False
+    return any(map(_holds_set, within))
 
 
 def _within(value: Any) -> Collection[Any]:
