@@ -18,6 +18,10 @@ from pydantic_core import to_jsonable_python
 Models = Mapping[str, type[BaseModel]]
 
 _SCALARS = (str, int, float, bool, type(None))
+# What most values are, and nothing has to be done for.
+_PLAIN = frozenset(_SCALARS)
+_TEXT = frozenset({str})
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def dump(value: object) -> str:
@@ -25,18 +29,21 @@ def dump(value: object) -> str:
 
     Raises `ValueError` when something in it cannot be written down and read back.
     """
-    return json.dumps(_plain(value), ensure_ascii=False, separators=(",", ":"))
+    return _encode(_plain(value))
 
 
 def models_in(value: object) -> Iterator[type[BaseModel]]:
     """Yield the models of which there are items in what is to be dumped."""
     if isinstance(value, BaseModel):
         yield type(value)
-    elif isinstance(value, dict):
-        yield from models_in(list(value.values()))
-    elif isinstance(value, list | tuple | set | frozenset):
+        return
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple | set | frozenset):
+        return
+    if not _PLAIN.issuperset(map(type, value)):
         for part in value:
-            if not isinstance(part, _SCALARS):
+            if type(part) not in _PLAIN:
                 yield from models_in(part)
 
 
@@ -45,6 +52,8 @@ def load(text: str, models: Models | None = None) -> Any:
 
     Raises `LookupError` for an item of a model that is not among them, or is another by now.
     """
+    if '"$' not in text:
+        return json.loads(text)
     known = models or {}
     return json.loads(text, object_hook=lambda found: _rich(found, known))
 
@@ -53,8 +62,15 @@ def _plain(value: object) -> object:
     if isinstance(value, _SCALARS):
         return value
     if isinstance(value, list):
-        return [_plain(part) for part in value]
+        plain = _PLAIN.issuperset(map(type, value))
+        return value if plain else [_plain(part) for part in value]
     if isinstance(value, dict):
+        if (
+            _PLAIN.issuperset(map(type, value.values()))
+            and _TEXT.issuperset(map(type, value))
+            and "$" not in "".join(value)
+        ):
+            return value
         return {_key(key): _plain(part) for key, part in value.items()}
     if isinstance(value, tuple | set | frozenset):
         return {f"${type(value).__name__}": [_plain(part) for part in value]}
