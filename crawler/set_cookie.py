@@ -9,6 +9,7 @@ neither.
 
 import re
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 from crawler.url import host_of, is_address, is_public_suffix, name_of, path_of, site_of
@@ -22,6 +23,9 @@ _LONGEST_LIFE = 400 * 86_400.0  # seconds
 _LONG_AGO = 0.0
 # Characters of a date; a real one has 30. Cutting up thousands of long ones takes its time.
 _LONGEST_DATE = 100
+
+# Characters of a header whose words are remembered: most have fewer.
+_LONGEST_REMEMBERED = 500
 
 _CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _BLANK = " \t"
@@ -59,8 +63,30 @@ def accepted(text: str, url: str, now: float, jar: str = "") -> CookieRecord | N
     )
 
 
+class _Words(NamedTuple):
+    """The same, whenever it is said."""
+
+    name: str
+    value: str
+    domain: str
+    path: str
+    secure: bool
+    until: float | None  # seconds since the epoch
+    lifetime: float | None  # seconds from now on; it counts before `until`
+
+
 def parsed(text: str, now: float) -> SetCookie | None:
     """Return what a header says (section 5.6), or None when the whole of it is to be ignored."""
+    words = _remembered(text) if len(text) <= _LONGEST_REMEMBERED else _words(text)
+    if words is None:
+        return None
+    expires = None if words.until is None else min(words.until, now + _LONGEST_LIFE)
+    if words.lifetime is not None:
+        expires = now + words.lifetime if words.lifetime > 0 else _LONG_AGO
+    return SetCookie(*words[:5], expires)
+
+
+def _words(text: str) -> _Words | None:
     if _CONTROL.search(text):
         return None
     pair, *attributes = text.split(";", _MOST_ATTRIBUTES)
@@ -73,7 +99,7 @@ def parsed(text: str, now: float) -> SetCookie | None:
         return None
     domain, path, secure = "", "", False
     until: float | None = None
-    max_age: float | None = None
+    lifetime: float | None = None
     for attribute in attributes[:_MOST_ATTRIBUTES]:
         key, _, given = attribute.partition("=")
         given = given.strip(_BLANK)
@@ -87,11 +113,14 @@ def parsed(text: str, now: float) -> SetCookie | None:
             case "secure":
                 secure = True
             case "expires" if (date := cookie_date(given)) is not None:
-                until = min(date, now + _LONGEST_LIFE)
+                until = date
             case "max-age" if _SECONDS.fullmatch(given):
-                seconds = min(float(given), _LONGEST_LIFE)
-                max_age = now + seconds if seconds > 0 else _LONG_AGO
-    return SetCookie(name, value, domain, path, secure, until if max_age is None else max_age)
+                lifetime = min(float(given), _LONGEST_LIFE)
+    return _Words(name, value, domain, path, secure, until, lifetime)
+
+
+# Most sites say the same with each page.
+_remembered = lru_cache(maxsize=1024)(_words)
 
 
 def domain_match(host: str, domain: str) -> bool:

@@ -30,6 +30,16 @@ def reach(text: str, url: str = URL) -> tuple[str, bool] | None:
 
 
 @pytest.mark.parametrize(
+    "text", ["a=b; Max-Age=60", "a=b; Expires=Fri, 01 Jan 2100 00:00:00 GMT", "a=b"]
+)
+def test_what_is_said_again_counts_from_then(text: str) -> None:
+    first, second = parsed(text, NOW), parsed(text, NOW + 10)
+    assert first is not None
+    later = first.expires and first.expires + 10
+    assert second == first._replace(expires=later)
+
+
+@pytest.mark.parametrize(
     ("text", "name", "value"),
     [
         ("a=b", "a", "b"),
