@@ -54,8 +54,9 @@ class Document:
         if node.mem_id == root.mem_id:
             return self._lxml
         if self._twins is None:
-            # What is in a <template> is not in lexbor's tree, but would be in lxml's.
-            twins = self._lxml.xpath("//*[not(ancestor::template)]")
+            # What is in a <template> is not in lexbor's tree, but would be in lxml's. With `//*`
+            # libxml2 would have to sort what it finds, in time by the square of its number.
+            twins = self._lxml.xpath("descendant-or-self::*[not(ancestor::template)]")
             nodes = [n for n in root.traverse() if n.is_element_node]
             same = [_tag(n) for n in nodes] == [twin.tag for twin in twins]
             self._twins = {n.mem_id: t for n, t in zip(nodes, twins, strict=True)} if same else {}

@@ -2,7 +2,9 @@
 
 import re
 import sys
+import time
 
+import parsel
 import pytest
 from pydantic import ValidationError
 from selectolax.lexbor import LexborHTMLParser, LexborNode
@@ -299,6 +301,15 @@ def test_a_page_is_read_once_for_all_that_xpath_asks_of_it() -> None:
     page = Selector("<svg><title><i>x</i></title></svg><b>1</b><p>2</p>")
     bold, paragraph = page.xpath("//b")[0], page.xpath("//p")[0]
     assert bold.root.getroottree().getroot() is paragraph.root.getroottree().getroot()
+
+
+def test_xpath_from_an_element_takes_time_by_the_length_of_the_page() -> None:
+    html = "<div><p><b>x</b></p><i>y</i></div>" * 32_000
+    started = time.process_time()
+    assert len(parsel.Selector(html).css("b")) == 32_000
+    read = time.process_time()
+    assert Selector(tree=LexborHTMLParser(html)).css("b")[0].xpath("../../i/text()").get() == "y"
+    assert time.process_time() - read < 10 * (read - started)
 
 
 def test_xpath_begins_at_the_element_on_a_page_with_templates_and_svg() -> None:
