@@ -19,7 +19,13 @@ def for_html(xml: bytes) -> bytes:
     """
     if _BEGIN in xml:
         xml = _without_cdata(xml)
-    return _EMPTY.sub(rb"<\1\2></\1>", xml) if b"/>" in xml else xml
+    return _EMPTY.sub(_with_end, xml) if b"/>" in xml else xml
+
+
+def _with_end(empty: re.Match[bytes]) -> bytes:
+    # Before 3.12 a template is expanded by Python code, which takes more than this.
+    name, attributes = empty.groups()
+    return b"<%b%b></%b>" % (name, attributes, name)
 
 
 def _without_cdata(xml: bytes) -> bytes:
