@@ -6,7 +6,11 @@ from selectolax.lexbor import LexborHTMLParser, LexborNode
 
 from crawler.css import Query
 from crawler.markup import parse
-from crawler.matching import names_above
+from crawler.matching import names_of
+
+# Pages have no more elements within each other, and these no more names, save those that are made
+# to cost much. What is above the elements of one part of a page is kept at hand.
+_MOST_ABOVE, _MOST_NAMES, _MOST_KNOWN = 64, 200, 256
 
 
 class Document:
@@ -19,7 +23,7 @@ class Document:
         self._tree = tree
         self._lxml: Any = None
         self._twins: dict[int, Any] | None = None
-        self._above: tuple[int, frozenset[str] | None] = (0, None)
+        self._above: dict[int, frozenset[str] | None] = {}
 
     def root(self) -> LexborNode:
         """The element that has all others below it."""
@@ -40,11 +44,34 @@ class Document:
         parent = node.parent
         if parent is None:
             return True
-        place, names = self._above
-        if place != parent.mem_id:  # mostly it is that of the element before
-            names = names_above(parent)
-            self._above = parent.mem_id, names
+        names = self._names(parent)
         return names is not None and not any(begins <= names for begins in query.begins)
+
+    def _names(self, node: LexborNode) -> frozenset[str] | None:
+        """Return the names of an element and of all above it; None when these are too many.
+
+        They are as they were when first asked for, whatever somebody does to the tree since.
+        """
+        known = self._above
+        place = node.mem_id
+        if place in known:  # mostly it was asked for by the element before
+            return known[place]
+        path = []
+        above: LexborNode | None = node
+        while above is not None and above.mem_id not in known:
+            path.append(above)
+            if len(path) > _MOST_ABOVE:
+                return None
+            above = above.parent
+        names = frozenset() if above is None else known[above.mem_id]
+        if len(known) > _MOST_KNOWN:
+            known.clear()
+        for one in reversed(path):
+            if names is not None:
+                names |= names_of(one)
+                names = names if len(names) <= _MOST_NAMES else None
+            known[one.mem_id] = names
+        return names
 
     def twin(self, node: LexborNode) -> Any:
         """The same element in a tree of lxml's."""

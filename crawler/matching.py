@@ -49,28 +49,17 @@ def _stepwise(branch: Branch, node: LexborNode) -> tuple[list[LexborNode], Lexbo
 
 
 _CLASSES = re.compile(r"[^ \t\n\f\r]+")
-# Pages have no more elements within each other, and these no more characters of classes, save
-# those that are made to cost much.
-_MOST_ABOVE, _LONGEST_CLASSES = 64, 1000
 
 
-def names_above(node: LexborNode | None) -> frozenset[str] | None:
-    """Names, classes and ids of an element and of all above it; None when that is too much.
+def names_of(node: LexborNode) -> frozenset[str]:
+    """Return an element's name, classes and id, as selectors have them, in lower case.
 
-    In lower case, because there are pages where that of classes and ids does not count.
+    For there are pages where the case of classes and ids does not count.
     """
-    names: list[str] = []
-    for _ in range(_MOST_ABOVE):
-        if node is None:
-            return frozenset(map(str.lower, names))
-        attributes = node.attributes
-        classes = attributes.get("class") or ""
-        if len(classes) > _LONGEST_CLASSES:
-            return None
-        names += [node.tag or "", f"#{attributes.get('id') or ''}"]
-        names += ["." + name for name in _CLASSES.findall(classes)]
-        node = node.parent
-    return None
+    attributes = node.attributes
+    names = [node.tag or "", f"#{attributes.get('id') or ''}"]
+    names += ["." + name for name in _CLASSES.findall(attributes.get("class") or "")]
+    return frozenset(map(str.lower, names))
 
 
 def select(query: Query, node: LexborNode, whole: bool, alone: bool) -> list[LexborNode | str]:
