@@ -78,8 +78,7 @@ class Deadline:
             raise RuntimeError("a deadline is for a task")
         self._task = task
         self._before = task.cancelling()
-        self.at = self._deadlines._loop.time() + self._seconds
-        self._deadlines._watch(self)
+        self.resume(self._seconds)
         return self
 
     def __exit__(

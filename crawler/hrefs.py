@@ -35,10 +35,9 @@ class Links:
 
     def to(self, href: str) -> str:
         """Return where a link leads; raises `ValueError` when that is no URL."""
-        return self.known.get(href) or self.find(href)
+        return self.known.get(href) or self._find(href)
 
-    def find(self, href: str) -> str:
-        """Return the same for a link that is not known."""
+    def _find(self, href: str) -> str:
         if not href and self._directory:
             return canonical(self._base.partition("#")[0])  # mostly the page itself, known as such
         if not self._directory or len(href) > LONGEST_KNOWN:

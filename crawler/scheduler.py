@@ -160,8 +160,7 @@ class Scheduler:
         touched, self._touched, now = self._touched, {}, time.monotonic()
         for host in touched:
             if (lane := self._lanes.get(host)) is not None:
-                self._arm(lane, now)
-                self._drop_if_idle(lane)
+                self._look_at(lane, now)
         if touched and not self._lanes:
             self._wake.set()  # that was all
 
@@ -337,7 +336,11 @@ class Scheduler:
             self._rota.leave(lane)
             self.memory.is_idle(host)
 
-    def _refilled(self, lane: Lane, now: float) -> None:
+    def _look_at(self, lane: Lane, now: float) -> None:
+        """Have a lane go on when it may, or go, if it has nothing left to do."""
         self._arm(lane, now)
         self._drop_if_idle(lane)
+
+    def _refilled(self, lane: Lane, now: float) -> None:
+        self._look_at(lane, now)
         self._wake.set()
