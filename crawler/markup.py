@@ -58,6 +58,8 @@ _LIKE_FORMATTING = re.compile(rb"<[bcefistuBCEFISTU](?!pan)[a-zA-Z]{0,5}+[%b/][^
 _FORMATTING = re.compile(
     rb"<(?:b|big|code|em|font|i|s|small|strike|strong|tt|u)[%b/]" % _WS, re.IGNORECASE
 )
+# Of tags with a `>` between them, one that was cut within a value, whatever came before that.
+_GOES_ON = re.compile(rb"""=[%b]*+(?:"[^">]*|'[^'>]*)(?:>|\Z)""" % _WS)
 _BASE = re.compile(rb"<base", re.IGNORECASE)  # also among what is like formatting
 # Whatever the state in which a tokenizer comes to a place within a tag, the tag ends after it;
 # or else it is in a quoted value all the time, where there are no attributes.
@@ -109,7 +111,10 @@ class Look:
     def _formatting(self, page: bytes, tags: int) -> int:
         """How many formatting elements with attributes may be open at once: of equal ones, three
         are made anew at most (HTML standard section 13.2.4.3)."""
-        self._tags = different = set(_LIKE_FORMATTING.findall(page))
+        found = _LIKE_FORMATTING.findall(page)
+        self._tags = set(found)
+        # What goes on after a `>` in a value need not be the same, however alike it begins.
+        different = found if _GOES_ON.search(b">".join(self._tags)) else self._tags
         if 3 * len(different) * tags <= _MULTIPLIED:
             return 3 * len(different)
         return 3 * sum(_FORMATTING.match(tag) is not None for tag in different)

@@ -98,6 +98,12 @@ COSTLY = {
     "nested lists": "<ul><li>" * 40_000,
     "formatting that multiplies": "<p>" + numbered("<b a=#>", 2_000) + "<p>x" * 20_000,
     "the same in capitals": "<p>" + numbered("<B a=#>", 2_000) + "<p>x" * 20_000,
+    "formatting whose values hide how it goes on": (
+        "<p>" + numbered("<b a='>#'>", 2_000) + "<p>x" * 3_000
+    ),
+    "the same, with a quote before": (
+        "<p>" + numbered("""<b a"b= ">#">""", 2_000) + "<p>x" * 3_000
+    ),
     "formatting that multiplies, in a small page": (
         "<p>" + numbered("<b a=#>", 2_000) + "<p>x" * 3_000
     ),

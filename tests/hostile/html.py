@@ -106,6 +106,10 @@ CASES = (
         "html: formatting made anew, in a small page",
         "<p>" + _numbered("<b a=#>", 2_000) + "<p>x" * 3_000,
     ),
+    _costly(
+        "html: formatting that goes on after a > in a value",
+        "<p>" + _numbered("<b a='>#'>", 2_000) + "<p>x" * 3_000,
+    ),
     _costly("html: one more formatting in every block", _numbered("<div><font a=#>x</div>", 5_000)),
     _costly("html: fonts of a thousand sizes", _numbered("<p><FONT size=#>x", 5_000)),
     _costly(
