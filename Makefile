@@ -9,7 +9,7 @@ READY := .venv/.ready
 .PHONY: bench bench-micro bench-steps bench-story bench-adaptive bench-fairness bench-processes
 .PHONY: bench-flat bench-start bench-idle bench-opcodes
 
-$(READY): pyproject.toml
+$(READY): pyproject.toml setup.py crawler/_survey.c
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
 		uv pip install --quiet --python $(BIN)/python -e . --group dev; \
@@ -86,4 +86,5 @@ bench-idle: $(READY)  ## what a crawl costs while every host rests
 	$(BIN)/python benchmarks/idle.py
 
 clean:
-	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf .venv build dist crawler.egg-info .mypy_cache .pytest_cache .ruff_cache .import_linter_cache
+	rm -f crawler/*.so

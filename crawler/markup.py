@@ -10,7 +10,7 @@ memory there is, and nothing can stop it once it runs. What does that, with sele
     100,000 different tag names      1 s: they share the slots of a table that does not grow
     <select> and 10,000 <option>   0.6 s, for events that nobody listens to: these are switched off
 
-A look at the text (2 µs for 2 KB, 150 for 100 KB of manual) tells which pages cannot be such. The
+A look at the text (1 µs for 2 KB, 50 for 100 KB of manual) tells which pages cannot be such. The
 others are parsed on trial, in a process that may die of it (`trial.py`): of 11,836 pages of
 manuals, one in 150.
 """
@@ -18,19 +18,16 @@ manuals, one in 150.
 import asyncio
 import os
 import re
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from functools import cache, cached_property
-from typing import TypeVar
 
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.errors import ParseBudgetError
+from crawler.survey import survey
 from crawler.trial import TRIAL
 from crawler.trial_child import MEMORY, OPTIONS
-
-T = TypeVar("T")
 
 # The run's setting `parse_budget`, in seconds of CPU.
 BUDGET: ContextVar[float] = ContextVar("parse_budget", default=1.0)
@@ -43,9 +40,6 @@ _LARGE = 1 << 20
 _FEW_TAGS = 20_000
 # Nodes that formatting elements may multiply to: 100 bytes each.
 _MULTIPLIED = 1_000_000
-# A tag has three bytes at least, and the most that n tags can make is when half of them are
-# made anew in each of the others.
-_TINY = 3 * int((4 * _MULTIPLIED) ** 0.5)
 _BLOCK = 32_768
 # The thread that parses is given a page of more bytes, or a suspicious one, whatever it has to do,
 # and no more than these of others.
@@ -53,14 +47,6 @@ _ENOUGH = 1 << 19
 
 _WS = rb"\t\n\f\r "
 _NAME = rb"[^%b/>][^%b/>=]*+" % (_WS, _WS)
-# A formatting element with attributes, or something like it; <span> is the commonest that is none.
-_LIKE_FORMATTING = re.compile(rb"<[bcefistuBCEFISTU](?!pan)[a-zA-Z]{0,5}+[%b/][^>]*" % _WS)
-_FORMATTING = re.compile(
-    rb"<(?:b|big|code|em|font|i|s|small|strike|strong|tt|u)[%b/]" % _WS, re.IGNORECASE
-)
-# Of tags with a `>` between them, one that was cut within a value, whatever came before that.
-_GOES_ON = re.compile(rb"""=[%b]*+(?:"[^">]*|'[^'>]*)(?:>|\Z)""" % _WS)
-_BASE = re.compile(rb"<base", re.IGNORECASE)  # also among what is like formatting
 # Whatever the state in which a tokenizer comes to a place within a tag, the tag ends after it;
 # or else it is in a quoted value all the time, where there are no attributes.
 _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^%b>]*+)""" % _WS
@@ -80,44 +66,26 @@ _QUOTES = (b'"', b"'")
 class Look:
     """What the bytes of a page tell of it before it is parsed.
 
-    `is_suspicious`: it may be costly to parse, however unlikely.
+    `is_suspicious`: it may be costly to parse, however unlikely. `has_base`: it may have a
+    `<base href>`.
     """
 
-    __slots__ = ("_tags", "is_suspicious")
+    __slots__ = ("has_base", "is_suspicious")
 
     def __init__(self, page: bytes) -> None:
-        # Tags with attributes, of names about like those of formatting elements; where they were
-        # of interest.
-        self._tags: set[bytes] | None = None
-        self.is_suspicious = self._looks_suspicious(page)
+        tags, formatting, self.has_base = survey(page)
+        self.is_suspicious = _is_suspicious(page, tags, formatting)
 
-    def has_base(self, page: bytes) -> bool:
-        """Whether a page, the same in whatever encoding like ASCII, may have a `<base href>`."""
-        if self._tags is None:
-            return _BASE.search(page) is not None
-        return any(_BASE.match(tag) for tag in self._tags)
 
-    def _looks_suspicious(self, page: bytes) -> bool:
-        size = len(page)
-        if size <= _TINY:
-            return False
-        if size > _LARGE:
-            return True
-        tags = page.count(b"<")
-        if size > _SMALL and (tags > _FEW_TAGS or _has_long_tag(page)):
-            return True
-        return tags * tags > 4 * _MULTIPLIED and self._formatting(page, tags) * tags > _MULTIPLIED
-
-    def _formatting(self, page: bytes, tags: int) -> int:
-        """How many formatting elements with attributes may be open at once: of equal ones, three
-        are made anew at most (HTML standard section 13.2.4.3)."""
-        found = _LIKE_FORMATTING.findall(page)
-        self._tags = set(found)
-        # What goes on after a `>` in a value need not be the same, however alike it begins.
-        different = found if _GOES_ON.search(b">".join(self._tags)) else self._tags
-        if 3 * len(different) * tags <= _MULTIPLIED:
-            return 3 * len(different)
-        return 3 * sum(_FORMATTING.match(tag) is not None for tag in different)
+def _is_suspicious(page: bytes, tags: int, formatting: int) -> bool:
+    size = len(page)
+    if size > _LARGE:
+        return True
+    if size > _SMALL and (tags > _FEW_TAGS or _has_long_tag(page)):
+        return True
+    # The most that n tags can make is when half of them are made anew in each of the others. And
+    # of equal ones three are made anew at most (HTML standard section 13.2.4.3).
+    return tags * tags > 4 * _MULTIPLIED and 3 * formatting * tags > _MULTIPLIED
 
 
 def parse(page: str | bytes, look: Look | None = None) -> LexborHTMLParser:
@@ -140,28 +108,22 @@ async def try_aside(page: bytes, look: Look) -> None:
         await loop.run_in_executor(_trial_thread(), _try, page, BUDGET.get())
 
 
-async def parse_aside(
-    page: bytes, look: Look, beside: Callable[[], T]
-) -> tuple[LexborHTMLParser, T]:
-    """Return the tree of what has been tried, and what `beside` returns, both from another thread.
+async def parse_aside(page: bytes, look: Look) -> LexborHTMLParser:
+    """Return the tree of what has been tried, from another thread.
 
     So the event loop goes on: lexbor needs no interpreter. But where the thread has enough to do
-    already, to wait for it takes longer, and so what takes a moment only is done here, at once.
+    already, to wait for it takes longer, and so what takes a moment only is parsed here, at once.
     When cancelled, the thread still parses to the end.
     """
     size = len(page)
     if size <= _ENOUGH < size + _THREAD.given and not look.is_suspicious:
-        return _parse(page), beside()
+        return _parse(page)
     _THREAD.given += size
     try:
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(_THREAD.executor, _parse_and, beside, page)
+        return await loop.run_in_executor(_THREAD.executor, _parse, page)
     finally:
         _THREAD.given -= size
-
-
-def _parse_and(beside: Callable[[], T], page: bytes) -> tuple[LexborHTMLParser, T]:
-    return _parse(page), beside()
 
 
 def _parse(page: bytes) -> LexborHTMLParser:

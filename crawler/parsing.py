@@ -3,7 +3,6 @@
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Mapping
-from functools import partial
 from inspect import isasyncgenfunction, iscoroutinefunction
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -120,13 +119,13 @@ class OwnParser:
         harvest = self._harvest(row, response.url, nofollow=nofollow)
         if len(response.body) > _LARGE_PAGE and response.is_markup:
             async with self._large_pages:
-                content = await self._call(callback, response, harvest, visit)
+                await self._call(callback, response, harvest, visit)
         else:
-            content = await self._call(callback, response, harvest, visit)
+            await self._call(callback, response, harvest, visit)
         visit.state, visit.reason = "done", None
         visit.canonical_url = canonical_of(response)
         if self._settings.traps and not request.dont_filter:
-            visit.content = content or content_of(response.body)
+            visit.content = content_of(response.body)
         if response.redirects:
             visit.final_url = response.url
             if request.method == "GET" and not request.dont_filter:
@@ -137,9 +136,8 @@ class OwnParser:
 
     async def _call(
         self, callback: Callable[..., Any], response: Response, harvest: Harvest, visit: Visit
-    ) -> int | None:
-        """Run the callback; return the body's number, when that was found on the way."""
-        request, content = response.request, None
+    ) -> None:
+        request = response.request
         ahead = self._selects.get(request.callback, True) and (
             len(response.body) > _AHEAD or response.is_costly
         )
@@ -152,11 +150,10 @@ class OwnParser:
             if ahead:
                 if response.is_costly and not _waits(callback):
                     harvest.slow()
-                content = await response.parse_ahead(partial(content_of, response.body))
+                await response.parse_ahead()
             await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)
-        return content
 
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:

@@ -35,9 +35,6 @@ _BINARY = bytes((*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
 _BEGINNING = 1024
 T = TypeVar("T")
 
-_SMALL = 32_768
-# Encodings in which a page may say `<base` without having these bytes.
-_UNLIKE_ASCII = ("utf-16", "iso2022", "iso-2022")
 # What `<base href>` may not be (HTML standard section 4.2.3).
 _NO_BASE = ("data:", "javascript:")
 
@@ -207,16 +204,13 @@ class Response:
             except ParseBudgetError as error:
                 self._refusal = error
 
-    async def parse_ahead(self, beside: Callable[[], T]) -> T | None:
+    async def parse_ahead(self) -> None:
         """Parse what `tree` is then to return, on another thread, if that is not busy.
 
-        To be called once at most, after `try_ahead` and before `tree`. Returns what `beside` does,
-        which is called there, too; None when nothing can be parsed.
+        To be called once at most, after `try_ahead` and before `tree`.
         """
-        if not self.is_markup or self._refusal is not None:
-            return None
-        self._spare, result = await parse_aside(self._page, self._look, beside)
-        return result
+        if self.is_markup and self._refusal is None:
+            self._spare = await parse_aside(self._page, self._look)
 
     @_once
     def _page(self) -> bytes:
@@ -253,7 +247,7 @@ class Response:
 
         A base that is a `data:` or `javascript:` url does not count, nor does a second one.
         """
-        if self._may_have_base():
+        if self.is_markup and self._look.has_base:
             found = (base.attrs.get("href") for base in self.tree.tags("base"))
             href = next((href for href in found if href is not None), None)
             if href:
@@ -265,15 +259,6 @@ class Response:
                 if not url.startswith(_NO_BASE):
                     return url
         return self.url
-
-    def _may_have_base(self) -> bool:
-        if not self.is_markup:
-            return False
-        # A walk through a large tree takes three times as long as a look through the bytes, and
-        # through a small one, where there is one, half as long.
-        if len(self.body) < _SMALL and "tree" in vars(self):
-            return True
-        return self.encoding.startswith(_UNLIKE_ASCII) or self._look.has_base(self.body)
 
     def urljoin(self, url: str) -> str:
         """Return `url` made absolute; raises `ValueError` when it cannot be."""

@@ -1,16 +1,16 @@
 """Which texts are parsed, and which are refused because they would cost too much."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from threading import Event, Thread, current_thread
-from typing import Any
+from threading import Event, Thread, current_thread, main_thread
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from selectolax.lexbor import LexborHTMLParser
 
-from crawler import Request, Response, Selector, Spider
+from crawler import Request, Response, Selector, Spider, markup
 from crawler.errors import CrawlerError, ParseBudgetError
 from crawler.markup import BUDGET, Look, parse, parse_aside, try_aside
 from crawler.trial import TRIAL
@@ -183,42 +183,56 @@ def test_what_is_not_looked_at_twice_is_parsed_in_no_time(
         assert Look(page).is_suspicious or TRIAL.survives(page, BUDGET.get())
 
 
-def parsing(page: bytes, beside: Callable[[], Thread] = current_thread) -> Any:
-    """What parses a page aside; returns its tree, and the thread that made it."""
-    return parse_aside(page, Look(page), beside)
+class Parsing:
+    """The parser; knows which thread parsed a page, and whether it may end what it has begun."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.threads: dict[bytes, Thread] = {}
+        self.may_end = Event()
+        self._parse = markup._parse
+        monkeypatch.setattr(markup, "_parse", self)
+
+    def __call__(self, page: bytes) -> LexborHTMLParser:
+        self.threads[page] = current_thread()
+        if current_thread() is not main_thread():
+            self.may_end.wait(30)
+        return self._parse(page)
 
 
-async def test_a_page_can_be_tried_and_parsed_beside_the_event_loop() -> None:
+@pytest.fixture
+def parsing(monkeypatch: pytest.MonkeyPatch) -> Parsing:
+    return Parsing(monkeypatch)
+
+
+async def test_a_page_can_be_tried_and_parsed_beside_the_event_loop(parsing: Parsing) -> None:
     page, costly = b"<p>one" * 10_000, b"<div>" * 100_000
+    parsing.may_end.set()
     await try_aside(page, Look(page))
-    tree, thread = await parsing(page)
+    tree = await parse_aside(page, Look(page))
     assert len(tree.css("p")) == 10_000
-    assert thread is not current_thread()
+    assert parsing.threads[page] is not main_thread()
     with pytest.raises(ParseBudgetError):
         await try_aside(costly, Look(costly))
 
 
-async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_for_what_takes_long() -> None:
-    may_end = Event()
-
-    def slowly() -> Thread:
-        may_end.wait(30)
-        return current_thread()
-
+async def test_nobody_waits_for_a_thread_that_has_enough_to_do_but_for_what_takes_long(
+    parsing: Parsing,
+) -> None:
+    large = (b"<p>text</p>" * 40_000, b"<p>large</p>" * 50_000, b"<p>suspicious" * 30_000)
+    small = b"<p>one</p>" + b"<p>a paragraph of text</p>" * 5_000
     async with asyncio.TaskGroup() as tasks:
-        busy = tasks.create_task(parsing(b"<p>text</p>" * 40_000, slowly))
-        long = (b"<p>large</p>" * 50_000, b"<p>suspicious" * 30_000)
-        others = [tasks.create_task(parsing(page)) for page in long]
+        aside = [tasks.create_task(parse_aside(page, Look(page))) for page in large]
         await asyncio.sleep(0)  # they are with the thread
-        tree, thread = await parsing(b"<p>one</p>" + b"<p>a paragraph of text</p>" * 5_000)
-        assert not any(task.done() for task in (busy, *others))
-        may_end.set()
-    assert thread is current_thread()
+        tree = await parse_aside(small, Look(small))
+        assert not any(task.done() for task in aside)
+        parsing.may_end.set()
     assert tree.css_first("p").text() == "one"
-    assert {task.result()[1] for task in others} == {busy.result()[1]} != {current_thread()}
+    assert parsing.threads.pop(small) is main_thread()
+    (thread,) = {parsing.threads[page] for page in large}
+    assert thread is not main_thread()
 
-    _, thread = await parsing(b"<p>two")
-    assert thread is not current_thread()
+    await parse_aside(b"<p>two", Look(b"<p>two"))
+    assert parsing.threads[b"<p>two"] is thread
 
 
 # ── in a crawl ──────────────────────────────────────────────────────────────────────────────

@@ -26,9 +26,9 @@ def aside(monkeypatch):
     sizes = []
     original = response.parse_aside
 
-    async def recorded(page, look, beside):
+    async def recorded(page, look):
         sizes.append(len(page))
-        return await original(page, look, beside)
+        return await original(page, look)
 
     monkeypatch.setattr(response, "parse_aside", recorded)
     return sizes
