@@ -40,10 +40,11 @@ class Taker(Protocol):
     def take(self, output: Any) -> None:
         """Take one result; may raise."""
 
-    def pass_over(self, followed: Followed, like: Request) -> int:
-        """Have those left out of what is about to be yielded that `take` would make nothing of.
+    def take_next(self, followed: Followed, like: Request) -> int:
+        """Take the next few of what is about to be yielded, or leave those out that are known.
 
-        They are `like` the last one but for their urls. Returns how many.
+        They are `like` the last one but for their urls. Returns how many will not be yielded; may
+        raise.
         """
 
     async def turn(self) -> None:
@@ -214,19 +215,17 @@ async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> N
     left = most
     for output in _whole(result) if is_generator else result:
         left -= 1
-        if left < 0:
-            raise _too_many(most)
         try:
             take(output)
+            # What `yield from` yields comes here as it is: nobody else sees what is left out.
+            source = result.gi_yieldfrom if is_generator else result
+            if type(source) is Followed:
+                left -= taker.take_next(source, output)
         except Exception as error:
             _note_line(error, result)
             raise
-        # What `yield from` yields comes here as it is: nobody else sees what is left out.
-        source = result.gi_yieldfrom if is_generator else result
-        if type(source) is Followed:
-            left -= taker.pass_over(source, output)
-            if left < 0:
-                raise _too_many(most)
+        if left < 0:
+            raise _too_many(most)
         if clock() > look:
             if clock() > deadline:
                 raise CallbackError("callback_timeout", f"not done after {timeout:g} s")

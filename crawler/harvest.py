@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from crawler.backlog import Backlog
 from crawler.callbacks import CallbackError, Methods
 from crawler.links import Discovery, Followed
-from crawler.request import Request, stands_for_url
+from crawler.request import Request, is_plain, stands_for_url
 from crawler.selection import Selector, SelectorList
 from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
@@ -84,13 +84,28 @@ class Harvest:
                 f"a callback yields items, dicts and Requests, not {_no_result(output)}"
             )
 
-    def pass_over(self, followed: Followed, like: Request) -> int:
-        """Have links left out that lead to what the store has; return how many."""
+    def take_next(self, followed: Followed, like: Request) -> int:
+        """Take the next few links, or leave those out that lead to what the store has.
+
+        Returns how many will not be yielded. Raises as `take` does.
+        """
         if not stands_for_url(like):
             return 0
-        left_out = followed.leave_out(self._discovery.unknown)
-        self._position += left_out
-        return left_out
+        urls = followed.next_urls()
+        unknown = self._discovery.unknown(urls)
+        taken = len(urls)
+        if not is_plain(like):
+            followed.go_on_with(unknown)
+            taken -= len(unknown)
+        elif unknown:
+            if self._methods is not None:
+                self._methods.check(like)
+            for url in unknown:
+                self._found(
+                    self._discovery.link(url, like.callback, self._row, nofollow=self._nofollow)
+                )
+        self._position += taken
+        return taken
 
     def slow(self) -> None:
         """Note that the callback, which never waits for anything, will take a while."""

@@ -67,9 +67,10 @@ class Links:
 
 
 # Letters, digits and marks that mean nothing, in segments that do not begin with a dot.
-_SEGMENT = "[A-Za-z0-9_~-][A-Za-z0-9_.~-]*+"
+_MEANT = r"A-Za-z0-9_~!$&'()*+,;=@\-"
+_SEGMENT = f"[{_MEANT}][{_MEANT}.]*+"
 _SEGMENTS = rf"{_SEGMENT}(?:/{_SEGMENT})*+/?"
-_QUERY = r"(?:\?[A-Za-z0-9_.=&+/-]++)?"
+_QUERY = r"(?:\?[A-Za-z0-9_.~!$&()*+,/:;=?@%-]++)?"
 _PLAIN_PATH = re.compile(rf"(/|(?:\.\./)*+)({_SEGMENTS}{_QUERY})")
 # A host whose last label is of letters is no IPv4 address; one in punycode would be looked into.
 _LABEL = "[a-z0-9]++(?:-[a-z0-9]++)*+"

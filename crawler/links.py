@@ -2,7 +2,7 @@
 
 import re
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import islice
 from typing import Any, Self
@@ -10,14 +10,14 @@ from typing import Any, Self
 from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
-from crawler.identity import Identifier
+from crawler.identity import Identifier, Identity
 from crawler.parameters import cleaner
 from crawler.request import Callback, Request, is_plain, stands_for_url, to_record
 from crawler.selection import Selector, SelectorList
 from crawler.settings import Settings
 from crawler.traps import Traps
 from crawler.url import LONGEST_KNOWN, Scope, canonical, fingerprint, has_bad_port, is_web, redact
-from storage.records import NewRequest, QueuedRequest
+from storage.records import NewRequest, QueuedRequest, State
 
 # Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
 _REMEMBERED = 200_000
@@ -33,8 +33,8 @@ _SPACE = re.compile("[\x00-\x20]")
 # Reasons that another link to the same page may lift.
 _FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
 
-# Links that are looked at in one go: 4 µs each, when they have never been seen.
-_LOOKED_AT = 1000
+# Links that are taken in one go: 10 µs each, when they have never been seen.
+_LOOKED_AT = 400
 
 # The elements whose `href` leads to a page.
 _LINKING = frozenset({"a", "area", "link"})
@@ -122,11 +122,23 @@ def _is_relative(url: str, base: str) -> bool:
     return True
 
 
+def _invalid(url: str, method: str, parent: QueuedRequest, error: InvalidUrl) -> NewRequest:
+    """Return the row of what is no url; raises `ValueError` for a relative one."""
+    shown = redact(url)[:_SHOWN]
+    if _is_relative(url, parent.url):
+        raise ValueError(
+            f"relative url {shown[:200]!r}: use response.follow, which joins it"
+        ) from error
+    found = fingerprint(method, shown)
+    depth = parent.depth + 1
+    return NewRequest(found, shown, "", depth=depth, state="skipped", reason="invalid_url")
+
+
 class Followed:
     """The requests for the pages that links lead to, each made when it is asked for.
 
-    Most links of a page lead where the crawl has long been. Whoever is given all of them, and
-    makes nothing of those, can have them left out before a request is made of each.
+    Most links of a page lead where the crawl has long been, and of the others no more counts than
+    their urls. Whoever is given all of them can take these, before a request is made of each.
     """
 
     __slots__ = ("_arguments", "_callback", "_ready", "_urls")
@@ -146,13 +158,13 @@ class Followed:
         url = self._ready.popleft() if self._ready else next(self._urls)
         return Request(url, self._callback, **self._arguments)
 
-    def leave_out(self, unknown: Callable[[Iterable[str]], Iterable[str]]) -> int:
-        """Of the next few urls, go on with those that `unknown` returns; return how many less."""
-        if self._ready:
-            return 0
-        urls = list(islice(self._urls, _LOOKED_AT))
-        self._ready.extend(unknown(urls))
-        return len(urls) - len(self._ready)
+    def next_urls(self) -> list[str]:
+        """Take out the next few urls; none while there are still those to go on with."""
+        return [] if self._ready else list(islice(self._urls, _LOOKED_AT))
+
+    def go_on_with(self, urls: Iterable[str]) -> None:
+        """Make the next requests of these urls, before those of the others."""
+        self._ready.extend(urls)
 
 
 class Discovery:
@@ -204,56 +216,68 @@ class Discovery:
         the link, asks not to be followed. Raises `ValueError` when its payload cannot be kept
         as JSON.
         """
+        if is_plain(request):
+            return self.link(request.url, request.callback, parent, nofollow=nofollow)
+        try:
+            identity = self.identify(request.url)
+        except InvalidUrl as error:
+            return _invalid(request.url, request.method, parent, error)
         depth = parent.depth + 1
-        if nofollow or not is_plain(request):
-            return self._record(request, parent, depth, position, nofollow=nofollow)
-        key = (request.url, request.callback, depth)
-        row = self._rows.get(key)
+        record = to_record(
+            request, depth=depth, position=position, parent=parent.fingerprint, identity=identity
+        )
+        url, reason = self._judge(identity, depth, nofollow=nofollow)
+        if reason is not None:
+            return record._replace(url=url, state="skipped", reason=reason)
+        return record
+
+    def link(
+        self, url: str, callback: str | None, parent: QueuedRequest, *, nofollow: bool = False
+    ) -> NewRequest:
+        """Return the row of what nothing is asked for but to be fetched, as of nearly all links.
+
+        It is that of `Request(url, callback)`, which need not be made for it.
+        """
+        depth = parent.depth + 1
+        key = (url, callback, depth)
+        row = None if nofollow else self._rows.get(key)
         if row is None:
-            row = self._record(request, parent, depth, position, nofollow=False)
-            # What is no url may be one for another page.
-            if len(request.url) <= LONGEST_KNOWN and row.reason != "invalid_url":
+            try:
+                identity = self.identify(url)
+            except InvalidUrl as error:
+                return _invalid(url, "GET", parent, error)  # for another page it may be one
+            shown, reason = self._judge(identity, depth, nofollow=nofollow)
+            state: State = "queued" if reason is None else "skipped"
+            _, host, found = identity
+            row = NewRequest(
+                found, shown, host, "GET", None, None, callback, 0, depth, state, reason
+            )
+            if len(url) <= LONGEST_KNOWN and not nofollow:
                 if len(self._rows) >= _MOST_ROWS:
                     self._rows.clear()
                 self._rows[key] = row
         return row
 
-    def _record(
-        self, request: Request, parent: QueuedRequest, depth: int, position: int, *, nofollow: bool
-    ) -> NewRequest:
-        try:
-            identity = self.identify(request.url)
-        except InvalidUrl as error:
-            shown = redact(request.url)[:_SHOWN]
-            if _is_relative(request.url, parent.url):
-                raise ValueError(
-                    f"relative url {shown[:200]!r}: use response.follow, which joins it"
-                ) from error
-            found = fingerprint(request.method, shown)
-            return NewRequest(found, shown, "", depth=depth, state="skipped", reason="invalid_url")
+    def _judge(self, identity: Identity, depth: int, *, nofollow: bool) -> tuple[str, str | None]:
+        """Return the url as its row has it, and the reason for which it is not followed, if any."""
         url, host, _ = identity
-        record = to_record(
-            request, depth=depth, position=position, parent=parent.fingerprint, identity=identity
-        )
         if not is_web(url):
-            return record._replace(url=url[:_SHOWN], state="skipped", reason="scheme")
+            return url[:_SHOWN], "scheme"
         if has_bad_port(host):
-            return record._replace(url=url[:_SHOWN], state="skipped", reason="bad_port")
+            return url[:_SHOWN], "bad_port"
         admitted = self.scope.admits(host)
         if not admitted and not self.scope.may_grow:
-            return record._replace(url=url[:_SHOWN], state="skipped", reason="offsite")
+            return url[:_SHOWN], "offsite"
         if len(url) > self._longest:
-            return record._replace(url=url[:_SHOWN], state="skipped", reason="url_too_long")
+            return url[:_SHOWN], "url_too_long"
         if self._is_trap is not None and self._is_trap(url):
-            return record._replace(state="skipped", reason="trap")
+            return url, "trap"
         if nofollow:
-            return record._replace(state="skipped", reason="nofollow")
+            return url, "nofollow"
         if self._max_depth is not None and depth > self._max_depth:
-            return record._replace(state="skipped", reason="max_depth")
-        if not admitted:
-            # The last reason: when a start request names the site, the row is as it should be.
-            return record._replace(state="skipped", reason="offsite")
-        return record
+            return url, "max_depth"
+        # The last reason: when a start request names the site, the row is as it should be.
+        return url, None if admitted else "offsite"
 
     def lasting(self, records: Iterable[NewRequest]) -> Iterator[int]:
         """Yield the fingerprints of those requests that need not be found again.

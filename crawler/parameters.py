@@ -56,6 +56,8 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
         )
 
     def clean(url: str) -> str:
+        if not ("?" in url or ";" in url or "(" in url):
+            return url
         if sessions and (";" in url or "(" in url):
             path, mark, query = url.partition("?")
             url = f"{_SESSION_IN_PATH.sub('', path)}{mark}{query}"

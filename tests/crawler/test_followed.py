@@ -1,6 +1,7 @@
 """`yield from response.follow_all(...)`: what the crawl has is left out, and nobody can tell."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -96,7 +97,8 @@ async def test_what_is_left_out_counts_among_the_results():
         await harvest_of(parse(), PAGES, most=len(PAGES) - 1)
 
 
-async def test_of_what_the_crawl_has_no_request_is_made():
+@pytest.mark.parametrize(("arguments", "made"), [({}, ["/a"]), ({"priority": 1}, ["/a", "/f"])])
+async def test_of_what_the_crawl_has_no_request_is_made(arguments, made):
     taken: list[Any] = []
 
     class Counting(Harvest):
@@ -105,11 +107,23 @@ async def test_of_what_the_crawl_has_no_request_is_made():
             super().take(output)
 
     def parse() -> Iterator[Request]:
-        yield from page(PAGES).follow_all("a")
+        yield from page(PAGES).follow_all("a", **arguments)
 
     counting = Counting(discovery(PAGES[:-1]), HOME, HOME.url)
     await run_callback(parse(), counting, timeout=60, most=100)
-    assert [request.url[-2:] for request in taken] == [PAGES[0], PAGES[-1]]
+    assert [request.url[-2:] for request in taken] == made
+    assert [request.url[-2:] for request in counting.requests] == [PAGES[-1]]
+
+
+async def test_what_is_wrong_with_a_link_is_said_with_the_line_that_yields_it():
+    def parse() -> Iterator[Request]:
+        found = Response("http://a.example/", body=b"<a href=/x><a href=b.html>")
+        found.request.url = found.url = "about:blank"
+        yield from found.follow_all(["http://a.example/x", "b.html"])
+
+    with pytest.raises(ValueError, match="relative url 'b.html'") as raised:
+        await harvest_of(parse(), [])
+    assert Path(__file__).name in raised.value.__notes__[0]
 
 
 def test_whoever_walks_through_them_sees_all():

@@ -61,6 +61,7 @@ _HREFS = st.one_of(
     ),
     st.text(st.sampled_from("ab:/?#.\\ \t%2e@;é"), max_size=8),
     st.text(st.sampled_from("aB1/.~-_?=&+"), max_size=12),
+    st.text(st.sampled_from("aB/.?=&!$'()*+,;:@%#"), max_size=12),
     st.builds(
         "http{}://{}/{}".format,
         st.sampled_from(["", "s"]),
@@ -70,7 +71,7 @@ _HREFS = st.one_of(
             ),
             st.text(st.sampled_from("ab.-1x"), max_size=6),
         ),
-        st.text(st.sampled_from("a1/.~-_?=&+%"), max_size=8),
+        st.text(st.sampled_from("a1/.~-_?=&+%@:!$'()*,;"), max_size=8),
     ),
 )
 
