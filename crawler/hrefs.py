@@ -52,7 +52,9 @@ class Links:
         else:
             url = canonical(href, self._directory)
         self.known[href] = url
-        _LINKS.noted(href, url)
+        _LINKS.room -= len(href) + len(url) + 200  # with what Python needs for them
+        if _LINKS.room < 0:
+            _LINKS.clear()
         return url
 
     def _go(self, way: str) -> str:
@@ -102,21 +104,19 @@ class _KnownLinks:
     """What links lead to, by the directory of their page, until there is no more room."""
 
     def __init__(self) -> None:
+        self.room = _ROOM
         self._by_directory: dict[str, dict[str, str]] = {}
-        self._room = _ROOM
 
     def of(self, directory: str) -> dict[str, str]:
         known = self._by_directory.get(directory)
         if known is None:
             known = self._by_directory[directory] = {}
-            self.noted(directory, directory)
+            self.room -= len(directory) + 200
         return known
 
-    def noted(self, href: str, url: str) -> None:
-        self._room -= len(href) + len(url) + 200  # with what Python needs for them
-        if self._room < 0:  # pages at work keep theirs
-            self._by_directory.clear()
-            self._room = _ROOM
+    def clear(self) -> None:
+        self._by_directory.clear()  # pages at work keep theirs
+        self.room = _ROOM
 
 
 _LINKS = _KnownLinks()

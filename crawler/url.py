@@ -145,10 +145,9 @@ def place_of(text: str) -> tuple[str, int | None]:
     raise ValueError(f'{text!r} is not a host: name it as "host:port" or "host"')
 
 
+@lru_cache(maxsize=_REMEMBERED)
 def has_bad_port(host: str) -> bool:
     """Tell whether a host, as `host_of` gives it, is at a port that no page is fetched from."""
-    if ":" not in host:  # so it is with nearly all
-        return False
     port = _name_and_port(host)[1]
     return bool(port) and int(port) in BAD_PORTS
 

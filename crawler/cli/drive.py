@@ -19,7 +19,7 @@ from crawler.heap import hold_on
 from crawler.summary import Summary
 
 _COLLECT_AFTER = 50_000  # objects more than there were
-_SWITCH_AFTER = 0.001  # seconds; 5 ms are Python's own
+_SWITCH_AFTER = 0.002  # seconds; 5 ms are Python's own
 
 _SHOW_CURSOR = b"\x1b[?25h"
 
