@@ -9,7 +9,7 @@ _ROOM = 16 << 20  # bytes, about, for what is remembered
 
 
 class Links:
-    """Returns `canonical(href, base)` for the links of one page after the other.
+    """Returns `canonical(href, base)`, where there is such a url, for the links of one page.
 
     What a link without a scheme leads to depends on the base up to its last `/`, if only it does
     not begin with its `?` or `#`. So for what the pages of a directory repeat, which most links
@@ -34,23 +34,31 @@ class Links:
             self.known = _LINKS.of(self._directory)
 
     def to(self, href: str) -> str:
-        """Return where a link leads; raises `ValueError` when that is no URL."""
-        return self.known.get(href) or self._find(href)
+        """Return where a link leads.
 
-    def _find(self, href: str) -> str:
-        if not href and self._directory:
-            return canonical(self._base.partition("#")[0])  # mostly the page itself, known as such
-        if not self._directory or len(href) > LONGEST_KNOWN:
-            return canonical(href, self._base)
-        if plain := _PLAIN_PATH.fullmatch(href):
-            way, rest = plain.groups()
-            url = noted((self._ways.get(way) or self._go(way)) + rest)
-        elif not _depends_on_directory(href):
-            return canonical(href, self._base)
-        elif _PLAIN_URL.fullmatch(href):
-            url = noted(href)
-        else:
-            url = canonical(href, self._directory)
+        What is not a URL at all goes on as it is, and is skipped with its reason: so one broken
+        link does not cost the page.
+        """
+        return self.known.get(href) or self.find(href)
+
+    def find(self, href: str) -> str:
+        """Return the same for one that is not `known`."""
+        try:
+            if not href and self._directory:
+                return canonical(self._base.partition("#")[0])  # mostly the page's own, known so
+            if not self._directory or len(href) > LONGEST_KNOWN:
+                return canonical(href, self._base)
+            if plain := _PLAIN_PATH.fullmatch(href):
+                way, rest = plain.groups()
+                url = noted((self._ways.get(way) or self._go(way)) + rest)
+            elif not _depends_on_directory(href):
+                return canonical(href, self._base)
+            elif _PLAIN_URL.fullmatch(href):
+                url = noted(href)
+            else:
+                url = canonical(href, self._directory)
+        except ValueError:
+            return href
         self.known[href] = url
         _LINKS.room -= len(href) + len(url) + 200  # with what Python needs for them
         if _LINKS.room < 0:

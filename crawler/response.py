@@ -272,7 +272,7 @@ class Response:
         With the setting `robots_meta`, an element with `rel=nofollow` is not followed; a url or
         an attribute says nothing of its element. Raises `ValueError` when there is no url in it.
         """
-        request = Request(self._absolute(href_of(url)), callback, **arguments)
+        request = Request(self._links.to(href_of(url)), callback, **arguments)
         if self.heeds_nofollow:
             request.nofollow = is_nofollow(url)
         return request
@@ -310,10 +310,10 @@ class Response:
         return self._marked(pages_of(targets), followed, callback, arguments)
 
     def _reached(self, pages: Iterable[str]) -> Iterator[str]:
-        known = self._links.known
+        known, find = self._links.known, self._links.find
         for page in pages:
             # White space before a fragment is part of the url; at its end it would not be.
-            yield known.get(page) or self._absolute(f"{page}#" if page[-1:].isspace() else page)
+            yield known.get(page) or find(f"{page}#" if page[-1:].isspace() else page)
 
     def _marked(
         self,
@@ -337,14 +337,6 @@ class Response:
     @_once
     def _links(self) -> Links:
         return Links(self.base_url)
-
-    def _absolute(self, href: str) -> str:
-        try:
-            return self._links.to(href)
-        except ValueError:
-            # Not a url at all. It goes on as it is, and is skipped with its reason, so that
-            # one broken link does not cost the page.
-            return href
 
     def __repr__(self) -> str:
         return f"<{self.status} {self.url}>"

@@ -121,7 +121,7 @@ async def test_what_is_wrong_with_a_link_is_said_with_the_line_that_yields_it():
         found.request.url = found.url = "about:blank"
         yield from found.follow_all(["http://a.example/x", "b.html"])
 
-    with pytest.raises(ValueError, match="relative url 'b.html'") as raised:
+    with pytest.raises(ValueError, match=r"relative url 'b\.html'") as raised:
         await harvest_of(parse(), [])
     assert Path(__file__).name in raised.value.__notes__[0]
 
