@@ -40,18 +40,28 @@ from crawler.spider import Spider
 from crawler.watchdog import Watchdog, run_loop
 from storage.records import Visit
 
-_PR_SET_PDEATHSIG = 1  # of Linux: a signal for when the parent dies
+# Of Linux: a signal for when the parent dies, and a name for lists of processes.
+_PR_SET_PDEATHSIG, _PR_SET_NAME = 1, 15
 # The number of the page whose callback is running.
 _PAGE: ContextVar[int | None] = ContextVar("page", default=None)
 
 
 def main() -> None:
-    """Be a child: `argv` has the descriptors of the channel and of the logs, and the parent."""
-    channel, logs, parent = (int(text) for text in sys.argv[1:4])
+    """Be a child of a process of its own: `argv` has what `serve` is given."""
+    serve(*(int(text) for text in sys.argv[1:4]))
+
+
+def serve(channel: int, logs: int, parent: int) -> None:
+    """Be a child, until its owner has no more for it.
+
+    `channel` and `logs` are descriptors of sockets, and `parent` the number of the owner's process.
+    SIGINT and SIGTERM are held back until here. Raises `EOFError` when the owner ends before it
+    has begun.
+    """
     for number in (signal.SIGINT, signal.SIGTERM):
         # For the owner to obey. Not SIG_IGN, which what a callback starts would inherit.
         signal.signal(number, _ignore)
-    # Held back until here: a signal that came while this was imported would have ended it.
+    # A signal that came while this was imported would have ended it.
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT, signal.SIGTERM})
     end, log_end = socket(fileno=channel), socket(fileno=logs)
     for ours in (end, log_end):
@@ -75,7 +85,9 @@ def _ignore(_: int, __: object) -> None:
 def _die_with(parent: int, end: socket) -> None:
     """End this process when its parent does, whatever it is doing."""
     if sys.platform == "linux":  # the kernel does it, also while C code holds the interpreter
-        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel = ctypes.CDLL(None)
+        kernel.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+        kernel.prctl(_PR_SET_NAME, f"child-{parent}".encode())  # else a fork is not told from it
     threading.Thread(target=_watch, args=(end.fileno(),), name="owner", daemon=True).start()
     if os.getppid() != parent:
         os._exit(1)

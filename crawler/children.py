@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from pathlib import Path
-from socket import socketpair
-from typing import Any, Self
+from socket import socket, socketpair
+from typing import Any, NamedTuple, Protocol, Self
 
 from crawler import log_transfer
 from crawler.channel import Channel, Message, send_first
@@ -46,10 +46,48 @@ class ChildLost(CrawlerError):
 Asked = Callable[["Child", Message, Place | None], None]
 
 
+class Process(Protocol):
+    """What is asked of a process, as `subprocess.Popen` has it."""
+
+    @property
+    def pid(self) -> int:
+        """Its number."""
+
+    @property
+    def returncode(self) -> Any:
+        """With what it has ended, once that is known: a status, or a signal, negative."""
+
+    def poll(self) -> int | None:
+        """Look whether it has ended, and return with what."""
+
+    def wait(self) -> int:
+        """Wait until it has ended, and return with what."""
+
+    def kill(self) -> None:
+        """End it at once, if it has not ended."""
+
+
+class Ready(NamedTuple):
+    """A process that waits for its first message, and our ends of its channel and its logs."""
+
+    process: Process
+    channel: socket
+    logs: socket
+
+    def close(self) -> None:
+        """Close our ends."""
+        self.channel.close()
+        self.logs.close()
+
+
+# Those that were forked before there was an event loop (`prefork.py`).
+WAITING: list[Ready] = []
+
+
 class Child:
     """One child process. `asked` is called with the requests that its callbacks make."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", asked: "Asked") -> None:
+    def __init__(self, process: Process, asked: "Asked") -> None:
         self._process = process
         self._asked = asked
         self._pages: dict[int, asyncio.Future[Message]] = {}
@@ -68,28 +106,17 @@ class Child:
 
     @classmethod
     async def start(cls, start: Start, asked: "Asked") -> Self:
-        """Start a process; it is of use once it has arrived."""
-        ours, theirs = socketpair()
-        our_logs, their_logs = socketpair()
-        with theirs, their_logs, _signals_held_back():
-            descriptors = theirs.fileno(), their_logs.fileno()
-            arguments = map(str, (*descriptors, os.getpid()))
-            process = subprocess.Popen(  # noqa: ASYNC220, S603 (takes 2 ms; nothing of a stranger's)
-                [sys.executable, "-P", "-c", _CODE, *arguments],
-                stdin=subprocess.DEVNULL,
-                pass_fds=descriptors,
-                process_group=0,  # Ctrl-C is for the owner, which lets the pages in flight end
-            )
-        child = cls(process, asked)
+        """Start a process, or take one that waits; it is of use once it has arrived."""
+        ready = WAITING.pop() if WAITING else _started()
+        child = cls(ready.process, asked)
         try:
             with suppress(OSError):  # it has died already, as will be seen
-                send_first(ours, (Say.START, *start))
-            await child._channel.open(ours)
-            await child._logs.open(our_logs)
+                send_first(ready.channel, (Say.START, *start))
+            await child._channel.open(ready.channel)
+            await child._logs.open(ready.logs)
         except BaseException:
             child.end()
-            ours.close()
-            our_logs.close()
+            ready.close()
             raise
         return child
 
@@ -245,8 +272,23 @@ class Child:
         self._logs.close()
 
 
+def _started() -> Ready:
+    ours, theirs = socketpair()
+    our_logs, their_logs = socketpair()
+    with theirs, their_logs, signals_held_back():
+        descriptors = theirs.fileno(), their_logs.fileno()
+        arguments = map(str, (*descriptors, os.getpid()))
+        process = subprocess.Popen(  # noqa: S603 (nothing of a stranger's; it takes 2 ms)
+            [sys.executable, "-P", "-c", _CODE, *arguments],
+            stdin=subprocess.DEVNULL,
+            pass_fds=descriptors,
+            process_group=0,  # Ctrl-C is for the owner, which lets the pages in flight end
+        )
+    return Ready(process, ours, our_logs)
+
+
 @contextmanager
-def _signals_held_back() -> Iterator[None]:
+def signals_held_back() -> Iterator[None]:
     """Have what is started meanwhile get no SIGINT and SIGTERM before it is ready for them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:
@@ -259,6 +301,6 @@ def _log(message: Message, _: bytes) -> None:
     log_transfer.take(message[1])
 
 
-def _told(process: "subprocess.Popen[bytes]") -> str:
-    code: Any = process.returncode
+def _told(process: Process) -> str:
+    code = process.returncode
     return f"signal {-code}" if code < 0 else f"status {code}"

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from contextlib import chdir, closing
+from contextlib import AbstractContextManager, chdir, closing, nullcontext
 from importlib import import_module
 from pathlib import Path
 
@@ -77,23 +77,24 @@ def run(
     if out is not None:
         import_module("storage.export").check_target(out)
     configure(options)
-    if processes is not None:
-        overrides["processes"] = str(processes)
-    crawl = Crawl(
-        load_spider(name),
-        db=db,
-        fresh=fresh,
-        arguments=arguments,
-        config=config_for(name),
-        overrides=overrides,
-    )
-    beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
-    try:
-        with chdir("."):  # back to here, if the spider goes elsewhere: so paths are meant
-            outcome = run_loop(drive(crawl, options, beginning=beginning))
-    finally:
-        if as_json and crawl.summary is not None and crawl.summary.finish == "failed":
-            click.echo(json.dumps(crawl.summary.as_json()))
+    with _children(processes):
+        if processes is not None:
+            overrides["processes"] = str(processes)
+        crawl = Crawl(
+            load_spider(name),
+            db=db,
+            fresh=fresh,
+            arguments=arguments,
+            config=config_for(name),
+            overrides=overrides,
+        )
+        beginning = _earlier(crawl.path, crawl.spider_class.name, fresh=fresh)
+        try:
+            with chdir("."):  # back to here, if the spider goes elsewhere: so paths are meant
+                outcome = run_loop(drive(crawl, options, beginning=beginning))
+        finally:
+            if as_json and crawl.summary is not None and crawl.summary.finish == "failed":
+                click.echo(json.dumps(crawl.summary.as_json()))
     summary = outcome.summary
     # First of all: whoever reads our output may have gone.
     unwritten = None
@@ -122,6 +123,14 @@ def status_of(outcome: Outcome) -> int:
     if outcome.summary.finish == "stopped" and outcome.signal is not None:
         return 128 + outcome.signal
     return 1 if outcome.summary.all_starts_failed else 0
+
+
+def _children(processes: int | None) -> AbstractContextManager[None]:
+    """Fork what the crawl will need, before the spider's module is loaded."""
+    if processes is None or processes < 2:
+        return nullcontext()
+    forked: AbstractContextManager[None] = import_module("crawler.prefork").forked(processes)
+    return forked
 
 
 def _earlier(path: Path, spider: str, *, fresh: bool) -> str:

@@ -102,6 +102,7 @@ class Process(NamedTuple):
     """A process of this machine."""
 
     pid: int
+    name: str
     parent: int
     is_zombie: bool  # it has ended, and its parent does not know yet
     arguments: list[str]
@@ -109,14 +110,15 @@ class Process(NamedTuple):
 
 def children_of(parent: int) -> list[int]:
     """Return the child processes of a crawl, also when that has ended."""
-    # The last thing that a child is told is whose it is.
-    return [
-        one.pid
-        for one in processes()
-        if "crawler.child" in " ".join(one.arguments)
-        and one.arguments[-1] == str(parent)
-        and not one.is_zombie
-    ]
+    return [one.pid for one in processes() if not one.is_zombie and _is_child(one, parent)]
+
+
+def _is_child(process: Process, parent: int) -> bool:
+    if process.name == f"child-{parent}":
+        return True
+    # Before it has that name: the last thing that it is told is whose it is.
+    code = "crawler.child" in " ".join(process.arguments)
+    return code and process.arguments[-1] == str(parent)
 
 
 def processes() -> Iterator[Process]:
@@ -133,8 +135,10 @@ def _by_proc() -> Iterator[Process]:
         except OSError:
             continue  # it has ended
         # Its name is in parentheses, and may have some of its own.
-        state, parent, *_ = stat.rpartition(")")[2].split()
-        yield Process(int(folder.name), int(parent), state == "Z", arguments.split("\0")[:-1])
+        before, _, after = stat.rpartition(")")
+        state, parent, *_ = after.split()
+        name, told = before.partition("(")[2], arguments.split("\0")[:-1]
+        yield Process(int(folder.name), name, int(parent), state == "Z", told)
 
 
 def _by_ps() -> Iterator[Process]:
@@ -144,7 +148,7 @@ def _by_ps() -> Iterator[Process]:
     for line in out.splitlines():
         pid, parent, state, arguments = line.split(None, 3)
         if int(pid) != ps.pid:
-            yield Process(int(pid), int(parent), state.startswith("Z"), arguments.split())
+            yield Process(int(pid), "", int(parent), state.startswith("Z"), arguments.split())
 
 
 def _await_end_of_children(parent: int) -> None:

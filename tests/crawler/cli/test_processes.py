@@ -201,6 +201,56 @@ async def test_a_second_signal_ends_it_at_once_with_its_children(project: Projec
         await until(lambda: not children_of(process.pid))
 
 
+DYING = """
+import os
+from crawler import Spider
+
+with open(f"loaded-{{os.getpid()}}", "w") as file:
+    file.write(str(os.getppid()))
+
+class Dying(Spider):
+    name = "dying"
+    start_urls = [{url!r}]
+
+    def parse(self, response):
+        yield {{"by": os.getpid()}}
+        if not os.listdir("crashed"):
+            os.mkdir("crashed/once")
+            os.kill(os.getpid(), 9)
+        yield from response.follow_all("a")
+"""
+
+
+async def test_each_process_loads_the_spider_and_one_that_dies_is_replaced(
+    project: Project,
+) -> None:
+    (project.path / "crashed").mkdir()
+    async with serve(shop_pages(30)) as site:
+        project.write("spiders/dying.py", DYING.format(url=site.url))
+        process = await project.start("run", "dying", "--processes", "2", "--db", "c.db", *QUIET)
+        assert await process.wait() == 0
+    by = {json.loads(data)["by"] for (data,) in project.rows("SELECT data FROM item", "c.db")}
+    files = project.path.glob("loaded-*")
+    loaded = {int(file.name.partition("-")[2]): int(file.read_text()) for file in files}
+    assert loaded.pop(process.pid) == os.getpid()
+    assert set(loaded.values()) == {process.pid}
+    assert len(loaded) >= 3  # two, and the one that took the place of one of them
+    assert by <= set(loaded)
+    assert project.rows("SELECT count(*) FROM item", "c.db") == [(31,)]
+
+
+async def test_processes_that_wait_end_with_a_command_that_begins_no_crawl(
+    project: Project,
+) -> None:
+    project.write("spiders/broken.py", "import time\nopen('here', 'w').close()\ntime.sleep(100)")
+    process = await project.start("run", "spiders/broken.py", "--processes", "2", *QUIET)
+    await until((project.path / "here").exists)
+    assert len(children_of(process.pid)) == 2
+    process.send_signal(signal.SIGINT)
+    await process.wait()
+    await until(lambda: not children_of(process.pid))
+
+
 async def test_no_child_outlives_an_owner_that_is_killed_even_a_busy_one(
     project: Project,
 ) -> None:

@@ -1,0 +1,104 @@
+"""The first child processes of a crawl, forked before it has an event loop.
+
+To start one takes 0.2 s of imports, for which the crawl waits; a fork of a process that has them
+already takes 2 ms. It is made before the spider is loaded: what its module opens belongs to one.
+"""
+
+import atexit
+import os
+import sys
+import threading
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from socket import socketpair
+from typing import NoReturn
+
+from crawler.child import serve
+from crawler.children import WAITING, Ready, signals_held_back
+
+
+class _Forked:
+    """A process as `subprocess.Popen` would have it."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        return self._ended(os.WNOHANG)
+
+    def wait(self) -> int:
+        code = self._ended(0)
+        assert code is not None
+        return code
+
+    def kill(self) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, 9)
+
+    def _ended(self, options: int) -> int | None:
+        if self.returncode is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # somebody has waited for every process there was
+                pid, status = self.pid, 0
+            if pid:
+                self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+
+@contextmanager
+def forked(count: int) -> Iterator[None]:
+    """Have so many child processes wait for the crawl that is begun within.
+
+    No more than there are cores; and only on Linux, in a process of one thread. Others are started
+    when they are needed.
+    """
+    try:
+        if sys.platform == "linux" and threading.active_count() == 1:
+            with suppress(OSError):  # no more may be made now: whoever needs one will see
+                for _ in range(min(count, os.cpu_count() or 1)):
+                    WAITING.append(_fork())
+        yield
+    finally:
+        while WAITING:
+            ready = WAITING.pop()
+            ready.process.kill()
+            ready.process.wait()
+            ready.close()
+
+
+def _fork() -> Ready:
+    owner = os.getpid()
+    ours, theirs = socketpair()
+    our_logs, their_logs = socketpair()
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()  # or the child would write it, too
+    with theirs, their_logs, signals_held_back():
+        pid = os.fork()
+        if pid == 0:
+            for ready in (Ready(_Forked(0), ours, our_logs), *WAITING):
+                ready.close()  # the others' end is seen when the owner's end of them is closed
+            _be_a_child(theirs.detach(), their_logs.detach(), owner)
+    return Ready(_Forked(pid), ours, our_logs)
+
+
+def _be_a_child(channel: int, logs: int, owner: int) -> NoReturn:
+    """End the process when it has been one: what is above in the stack is the owner's to end."""
+    status = 1
+    try:
+        os.setpgid(0, 0)  # Ctrl-C is for the owner, which lets the pages in flight end
+        with open(os.devnull) as nothing:
+            os.dup2(nothing.fileno(), 0)
+        with suppress(EOFError):  # the crawl was never begun
+            serve(channel, logs, owner)
+        status = 0
+    except BaseException:  # noqa: BLE001 (as of any process)
+        traceback.print_exc()
+    finally:
+        atexit._run_exitfuncs()
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(status)
