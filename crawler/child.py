@@ -20,6 +20,7 @@ from crawler.address import spider_at
 from crawler.callbacks import trace_of
 from crawler.channel import Channel, Message, packed, receive_first, send_first
 from crawler.errors import CrawlerError
+from crawler.heap import collect_seldom, hold_on
 from crawler.links import Discovery
 from crawler.log_transfer import LogSender
 from crawler.markup import BUDGET
@@ -58,6 +59,8 @@ def serve(channel: int, logs: int, parent: int) -> None:
     SIGINT and SIGTERM are held back until here. Raises `EOFError` when the owner ends before it
     has begun.
     """
+    collect_seldom()
+    hold_on()  # before there is a thread
     for number in (signal.SIGINT, signal.SIGTERM):
         # For the owner to obey. Not SIG_IGN, which what a callback starts would inherit.
         signal.signal(number, _ignore)

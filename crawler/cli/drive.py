@@ -1,7 +1,6 @@
 """Drives one crawl from the command line: the loop, the signals, and what is shown meanwhile."""
 
 import asyncio
-import gc
 import os
 import resource
 import signal
@@ -15,10 +14,9 @@ from crawler.cli.options import LogOptions
 from crawler.cli.progress import shown
 from crawler.connector import files_needed
 from crawler.engine import Crawl
-from crawler.heap import hold_on
+from crawler.heap import collect_seldom, hold_on
 from crawler.summary import Summary
 
-_COLLECT_AFTER = 50_000  # objects more than there were
 _SWITCH_AFTER = 0.002  # seconds; 5 ms are Python's own
 
 _SHOW_CURSOR = b"\x1b[?25h"
@@ -36,10 +34,7 @@ async def drive(crawl: Crawl, options: LogOptions, *, beginning: str = "") -> Ou
 
     Once the run is known, it is told that it goes on, or `beginning`; empty says nothing.
     """
-    # A crawl makes little that only the collector can free: to look through all there is of it for
-    # every 700 objects took 8 % of one.
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER, 20, 20)
+    collect_seldom()
     # The database thread waits for the loop to let it go on, several times a commit.
     sys.setswitchinterval(_SWITCH_AFTER)
     hold_on()
