@@ -72,7 +72,7 @@ def take_steps(url: str, body: bytes, discovery: Discovery) -> list[float]:
     harvest.take(item)
     for request in links:
         harvest.take(request)
-        harvest.pass_over(links, request)
+        harvest.take_next(links, request)
     discovery.stored(discovery.lasting(harvest.requests))
     done()
     canonical_of(response)

@@ -30,7 +30,7 @@ def test_a_body_decoded(benchmark: Any, body: bytes, coding: str) -> None:
 
 
 def test_a_body_as_text(benchmark: Any, body: bytes) -> None:
-    benchmark(decode_text, body, "text/html; charset=utf-8")
+    benchmark(decode_text, body, "utf-8")
 
 
 def test_a_text_parsed_by_lexbor_alone(benchmark: Any, body: bytes) -> None:
