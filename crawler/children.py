@@ -80,6 +80,8 @@ class Ready(NamedTuple):
         self.logs.close()
 
 
+Ends = tuple[socket, socket]  # of the channel and of the logs, at one side
+
 # Those that were forked before there was an event loop (`prefork.py`).
 WAITING: list[Ready] = []
 
@@ -107,7 +109,7 @@ class Child:
     @classmethod
     async def start(cls, start: Start, asked: "Asked") -> Self:
         """Start a process, or take one that waits; it is of use once it has arrived."""
-        ready = WAITING.pop() if WAITING else _started()
+        ready = WAITING.pop() if WAITING else made(_interpreter)
         child = cls(ready.process, asked)
         try:
             with suppress(OSError):  # it has died already, as will be seen
@@ -272,23 +274,26 @@ class Child:
         self._logs.close()
 
 
-def _started() -> Ready:
-    ours, theirs = socketpair()
-    our_logs, their_logs = socketpair()
-    with theirs, their_logs, signals_held_back():
-        descriptors = theirs.fileno(), their_logs.fileno()
-        arguments = map(str, (*descriptors, os.getpid()))
-        process = subprocess.Popen(  # noqa: S603 (nothing of a stranger's; it takes 2 ms)
-            [sys.executable, "-P", "-c", _CODE, *arguments],
-            stdin=subprocess.DEVNULL,
-            pass_fds=descriptors,
-            process_group=0,  # Ctrl-C is for the owner, which lets the pages in flight end
-        )
-    return Ready(process, ours, our_logs)
+def made(make: Callable[[Ends, Ends], Process]) -> Ready:
+    """Return the process that `make` begins, given its ends of channel and logs, and then ours."""
+    ours, theirs = zip(socketpair(), socketpair(), strict=True)
+    with theirs[0], theirs[1], _signals_held_back():
+        return Ready(make(theirs, ours), *ours)
+
+
+def _interpreter(theirs: Ends, _: Ends) -> Process:
+    descriptors = [end.fileno() for end in theirs]
+    arguments = map(str, (*descriptors, os.getpid()))
+    return subprocess.Popen(  # noqa: S603 (nothing of a stranger's; it takes 2 ms)
+        [sys.executable, "-P", "-c", _CODE, *arguments],
+        stdin=subprocess.DEVNULL,
+        pass_fds=descriptors,
+        process_group=0,  # Ctrl-C is for the owner, which lets the pages in flight end
+    )
 
 
 @contextmanager
-def signals_held_back() -> Iterator[None]:
+def _signals_held_back() -> Iterator[None]:
     """Have what is started meanwhile get no SIGINT and SIGTERM before it is ready for them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
     try:

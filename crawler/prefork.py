@@ -6,16 +6,16 @@ already takes 2 ms. It is made before the spider is loaded: what its module open
 
 import atexit
 import os
+import signal
 import sys
 import threading
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from socket import socketpair
 from typing import NoReturn
 
 from crawler.child import serve
-from crawler.children import WAITING, Ready, signals_held_back
+from crawler.children import WAITING, Ends, made
 
 
 class _Forked:
@@ -35,7 +35,7 @@ class _Forked:
 
     def kill(self) -> None:
         if self.poll() is None:
-            os.kill(self.pid, 9)
+            os.kill(self.pid, signal.SIGKILL)
 
     def _ended(self, options: int) -> int | None:
         if self.returncode is None:
@@ -59,7 +59,7 @@ def forked(count: int) -> Iterator[None]:
         if sys.platform == "linux" and threading.active_count() == 1:
             with suppress(OSError):  # no more may be made now: whoever needs one will see
                 for _ in range(min(count, os.cpu_count() or 1)):
-                    WAITING.append(_fork())
+                    WAITING.append(made(_fork))
         yield
     finally:
         while WAITING:
@@ -69,19 +69,20 @@ def forked(count: int) -> Iterator[None]:
             ready.close()
 
 
-def _fork() -> Ready:
+def _fork(theirs: Ends, ours: Ends) -> _Forked:
     owner = os.getpid()
-    ours, theirs = socketpair()
-    our_logs, their_logs = socketpair()
     for stream in (sys.stdout, sys.stderr):
         stream.flush()  # or the child would write it, too
-    with theirs, their_logs, signals_held_back():
-        pid = os.fork()
-        if pid == 0:
-            for ready in (Ready(_Forked(0), ours, our_logs), *WAITING):
-                ready.close()  # the others' end is seen when the owner's end of them is closed
-            _be_a_child(theirs.detach(), their_logs.detach(), owner)
-    return Ready(_Forked(pid), ours, our_logs)
+    pid = os.fork()
+    if pid == 0:
+        # What is the owner's: a child sees the end of its owner when nobody has the other end.
+        for end in ours:
+            end.close()
+        for ready in WAITING:
+            ready.close()
+        channel, logs = theirs
+        _be_a_child(channel.detach(), logs.detach(), owner)
+    return _Forked(pid)
 
 
 def _be_a_child(channel: int, logs: int, owner: int) -> NoReturn:

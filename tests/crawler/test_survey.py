@@ -1,7 +1,5 @@
 """What the bytes of a page tell of its tags: in C, where there is a compiler, and in Python."""
 
-from collections.abc import Callable
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,9 +7,7 @@ from selectolax.lexbor import LexborHTMLParser
 
 from crawler import markup
 from crawler.markup import Look
-from crawler.survey import compiled, survey_in_python
-
-Survey = Callable[[bytes], tuple[int, int, bool]]
+from crawler.survey import Survey, compiled, survey_in_python
 
 in_c = pytest.mark.skipif(
     compiled is None, reason="crawler._survey is not there: with a C compiler, `make clean test`"
