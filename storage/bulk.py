@@ -26,15 +26,7 @@ def insert(connection: sqlite3.Connection, into: str, rows: Rows, conflict: str 
 
     Return how many rows of the file were changed.
     """
-    return upsert(connection, into, rows, conflict)[0]
-
-
-def upsert(connection: sqlite3.Connection, into: str, rows: Rows, conflict: str) -> tuple[int, int]:
-    """Insert as `insert` does; return the number, and the id of the last row that was new.
-
-    Where none was, it is that of the row which the connection inserted before, into any table.
-    """
-    return _change(connection, f"{into} SELECT * FROM (", rows, _FILLED + conflict)
+    return change(connection, f"{into} SELECT * FROM (", rows, _FILLED + conflict)
 
 
 _FILLED = ") AS given WHERE column1 IS NOT NULL "
@@ -46,14 +38,10 @@ def change(connection: sqlite3.Connection, before: str, rows: Rows, after: str) 
     Among them may be rows that are all NULL, which are to change nothing. Return how many rows of
     the file were changed.
     """
-    return _change(connection, before, rows, after)[0]
-
-
-def _change(connection: sqlite3.Connection, before: str, rows: Rows, after: str) -> tuple[int, int]:
-    changes, last = connection.total_changes, 0
+    changes = connection.total_changes
     for sql, parameters in _statements(before, rows, after):
-        last = connection.execute(sql, parameters).lastrowid or 0
-    return connection.total_changes - changes, last
+        connection.execute(sql, parameters)
+    return connection.total_changes - changes
 
 
 def select(

@@ -106,12 +106,8 @@ _OUTCOME = (
 )
 
 
-def _set(name: str, value: str) -> str:
-    return f"{name} = round({value} * 1000, 3)" if name.endswith("_ms") else f"{name} = {value}"
-
-
 _SETTLE = (
-    f"UPDATE crawl_request SET {', '.join(_set(name, '?') for name in _OUTCOME)} "
+    f"UPDATE crawl_request SET {', '.join(f'{name} = ?' for name in _OUTCOME)} "
     "WHERE id = ? AND state = 'queued'"
 )
 _COLUMN = {name: f"visit.column{place}" for place, name in enumerate((*_OUTCOME, "id", "host"), 1)}
@@ -121,9 +117,10 @@ _REASON = f"""CASE WHEN {_COLUMN["content"]} IS NOT NULL AND EXISTS (
         AND other.host = {_COLUMN["host"]} AND other.content = {_COLUMN["content"]}
         AND other.id != crawl_request.id
 ) THEN '{_AGAIN}' ELSE {_COLUMN["reason"]} END"""
+# No SQL function may be in it, for then OR FAIL is for nothing (see `frontier`).
 _SETTLE_ALL = (
-    "UPDATE crawl_request SET "
-    + ", ".join(_set(name, _REASON if name == "reason" else _COLUMN[name]) for name in _OUTCOME)
+    "UPDATE OR FAIL crawl_request SET "
+    + ", ".join(f"{name} = {_REASON if name == 'reason' else _COLUMN[name]}" for name in _OUTCOME)
     + " FROM ("
 )
 _OF_ALL = f") AS visit WHERE id = {_COLUMN['id']} AND crawl_request.state = 'queued'"
@@ -141,11 +138,16 @@ def _outcome(visit: Visit, now: str) -> tuple[object, ...]:
         visit.canonical_url,
         visit.content,
         visit.size,
-        *visit.timings,
+        *map(_milliseconds, visit.timings),
         visit.error,
         None if visit.state == "queued" else now,
         visit.id,
     )
+
+
+def _milliseconds(seconds: float | None) -> float | None:
+    """Return a time as the file has it: to the microsecond."""
+    return None if seconds is None else int(seconds * 1e6 + 0.5) / 1000
 
 
 # ── all at once ─────────────────────────────────────────────────────────────────────────────

@@ -26,24 +26,28 @@ from storage.transaction import transaction
 
 # ── into the frontier ───────────────────────────────────────────────────────────────────────
 
+# OR FAIL: what a statement has changed when it fails is undone by whoever began the transaction, or
+# the savepoint. Else SQLite keeps the old pages of each statement in a file, to undo it alone: with
+# a million requests known it wrote more there than into the log.
 _INSERT = """
-INSERT INTO crawl_request (run, parent, fingerprint, url, host, method, body, payload, callback,
-    priority, depth, state, reason)"""
-_SETTLED = "ON CONFLICT (run, fingerprint) DO NOTHING"
+INSERT OR FAIL INTO crawl_request (run, parent, fingerprint, url, host, method, body, payload,
+    callback, priority, depth, state, reason)"""
+_KNOWN = "ON CONFLICT (run, fingerprint) DO NOTHING"
 
 # What was skipped because of where it was found, or of its url, is taken up after all when the
 # reason is gone: a shorter way leads there, a link that may be followed, or a start request
 # names it. Of a url that was too long the row has only the beginning.
 _LIFTED = ("max_depth", "nofollow", "offsite", "private_address", "trap", "url_too_long")
-_QUEUED = f"""ON CONFLICT (run, fingerprint) DO UPDATE SET
-    state = 'queued', reason = NULL, url = excluded.url,
-    depth = excluded.depth, parent = excluded.parent, callback = excluded.callback,
-    payload = excluded.payload, priority = excluded.priority
-WHERE crawl_request.state = 'skipped' AND crawl_request.reason IN {_LIFTED}"""
+# Of the rows of `_INSERT`. Not ON CONFLICT DO UPDATE, for which there is no OR FAIL.
+_LIFT = """UPDATE OR FAIL crawl_request SET state = 'queued', reason = NULL,
+    parent = found.column2, url = found.column4, payload = found.column8,
+    callback = found.column9, priority = found.column10, depth = found.column11 FROM ("""
+_OF_FOUND = f""") AS found
+WHERE crawl_request.run = found.column1 AND crawl_request.fingerprint = found.column3
+    AND crawl_request.state = 'skipped' AND crawl_request.reason IN {_LIFTED}"""
 
-# What `discover` has to know first. On most sites there are no aliases, and no link needs a look.
-_BEFORE = """SELECT EXISTS (SELECT 1 FROM crawl_alias WHERE run = ?),
-    (SELECT coalesce(max(id), 0) FROM crawl_request), last_insert_rowid()"""
+# On most sites there are no aliases, and no link needs a look.
+_HAS_ALIASES = "SELECT EXISTS (SELECT 1 FROM crawl_alias WHERE run = ?)"
 
 
 def seed(
@@ -127,7 +131,7 @@ def discover(
 ) -> None:
     """Add requests that are new, each with the id of the one that found it, in that order."""
     pages = _pages(found)
-    has_aliases, *before = connection.execute(_BEFORE, (run,)).fetchone()
+    (has_aliases,) = connection.execute(_HAS_ALIASES, (run,)).fetchone()
     visited = _aliases(connection, run, pages) if has_aliases else set()
     queued, skipped, aliases = [], [], []
     for fingerprint, (parent, request) in pages.items():
@@ -137,27 +141,16 @@ def discover(
             queued.append((run, parent, *request))
         else:
             skipped.append((run, parent, *request))
-    added, last = bulk.upsert(connection, _INSERT, queued, _QUEUED)
-    if added:
-        committed.added += added
-        committed.lifted += added - _new(connection, last, *before)
+    new = bulk.insert(connection, _INSERT, queued, _KNOWN)
+    lifted = bulk.change(connection, _LIFT, queued, _OF_FOUND) if new < len(queued) else 0
+    if new or lifted:
+        committed.added += new + lifted
+        committed.lifted += lifted
         for row in queued:
             host, priority = row[4], row[9]
             committed.hosts[host] = max(committed.hosts.get(host, priority), priority)
-    committed.skipped += bulk.insert(connection, _INSERT, skipped, _SETTLED)
-    committed.aliases += bulk.insert(connection, _INSERT, aliases, _SETTLED)
-
-
-def _new(connection: sqlite3.Connection, last: int, newest: int, inserted: int) -> int:
-    """Return how many of the requests that were inserted, or lifted, are new.
-
-    Their ids follow that of the `newest` before, and the `last` one's costs no statement. But when
-    there are none it is what was `inserted` before that, into whatever table; then, and so where
-    links did nothing but lift, the table is asked.
-    """
-    if last == inserted:
-        (last,) = connection.execute("SELECT max(id) FROM crawl_request").fetchone()
-    return last - newest
+    committed.skipped += bulk.insert(connection, _INSERT, skipped, _KNOWN)
+    committed.aliases += bulk.insert(connection, _INSERT, aliases, _KNOWN)
 
 
 def _pages(

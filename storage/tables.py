@@ -49,7 +49,7 @@ def add_column_sql(table: Table, column: Column) -> str:
 def insert_sql(table: Table) -> str:
     """Return the statement that adds rows, up to VALUES: `_run`, `_url`, `_at`, then the fields."""
     names = [column.name for column in _FRAMEWORK[1:] + table.columns]
-    return f"INSERT INTO {quote(table.name)} ({', '.join(map(quote, names))})"
+    return f"INSERT OR FAIL INTO {quote(table.name)} ({', '.join(map(quote, names))})"
 
 
 def last_run_sql(name: str) -> str:
