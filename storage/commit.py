@@ -111,6 +111,7 @@ _SETTLE = (
     "WHERE id = ? AND state = 'queued'"
 )
 _COLUMN = {name: f"visit.column{place}" for place, name in enumerate((*_OUTCOME, "id", "host"), 1)}
+_KEY = len(_OUTCOME)
 # Only finished pages have a content. What is looked up is as it was before the statement.
 _REASON = f"""CASE WHEN {_COLUMN["content"]} IS NOT NULL AND EXISTS (
     SELECT 1 FROM crawl_request AS other WHERE other.run = crawl_request.run
@@ -163,7 +164,7 @@ def _apply_together(
     """Write visits whose effects do not depend on each other; raises `_NotTogether` if they do."""
     now = now_iso()
     rows = [(*_outcome(visit, now), visit.host) for visit in _without_duplicates(visits)]
-    if bulk.change(connection, _SETTLE_ALL, rows, _OF_ALL) != len(rows):
+    if bulk.change(connection, _SETTLE_ALL, rows, _OF_ALL, key=_KEY) != len(rows):
         raise _NotTogether
     items = [item for visit in visits for item in visit.items]
     if items:
