@@ -27,7 +27,7 @@ from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
 from crawler.watchdog import Watchdog
 from storage import Store, StoreError, open_store
-from storage.records import Finish, Run
+from storage.records import Finish, Run, Totals
 
 log = get_logger("crawler.engine")
 
@@ -166,7 +166,7 @@ class Crawl:
             make=tables_of(expected_items(self._models.values())),
         )
         self.run_record = run
-        totals = await store.totals(run)
+        totals = await store.totals(run) if run.resumed else Totals()
         self._progress = progress = Progress(totals)
         self.begun.set()
         try:

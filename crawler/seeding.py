@@ -75,7 +75,7 @@ class Seeder:
 
     async def remember(self) -> None:
         """Take up what the start requests of an earlier process named."""
-        for host in await self._store.start_hosts(self._run):
+        for host in await self._store.start_hosts(self._run) if self._run.resumed else ():
             self._hosts.add(host)
             self._named.append(host)
             # A host shows no default port, and does not say which scheme's it is.
@@ -112,8 +112,7 @@ class Seeder:
             if len(self._gathered) >= size:
                 await self._hand_on()
                 size = _BATCH
-        await self._hand_on()
-        await self._add((), last=True)
+        await self._hand_on(last=True)
         self._complete = True
         self._widen_scope()
         self._scheduler.seeded()
@@ -127,12 +126,12 @@ class Seeder:
             await asyncio.sleep(_AT_ONCE)
             await self._hand_on()
 
-    async def _hand_on(self) -> None:
+    async def _hand_on(self, *, last: bool = False) -> None:
         async with self._adding:
             records = self._gathered[:]
             self._some.clear()
-            if records:
-                await self._add(records, last=False)
+            if records or last:
+                await self._add(records, last=last)
             # Only now: a second time does no harm, and who was cancelled may not have added them.
             del self._gathered[: len(records)]
 

@@ -2,16 +2,19 @@
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
+from typing import get_args
 
 from storage.errors import RunMismatch
-from storage.records import ErrorReport, HostReport, Phase, Report, TableReport
-from storage.runs import count, requests_of
+from storage.records import ErrorReport, HostReport, Phase, Report, State, TableReport, Totals
+from storage.runs import STATES, requests_of, totals_of
 from storage.tables import coverage, item_tables, quote
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
-_SAMPLE = 4_000
+_SAMPLE = 2_000
 
+_STATES = get_args(State)
 _PHASES = ("queue", "ttfb", "body", "parse", "elapsed")
 
 
@@ -24,13 +27,16 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
     if row is None:
         raise RunMismatch(f"there is no run {run} in this file")
     spider, arguments, started_at, finished_at, finish = row
-    size, starts, starts_failed = connection.execute(
+    size, starts, starts_failed, *counts = connection.execute(
         "SELECT coalesce(sum(bytes), 0), count(*) FILTER (WHERE parent IS NULL), "
-        "count(*) FILTER (WHERE parent IS NULL AND (state = 'failed' OR reason = 'bad_port')) "
-        f"FROM {requests_of(connection, run)} WHERE run = ?",
+        "count(*) FILTER (WHERE parent IS NULL AND (state = 'failed' OR reason = 'bad_port')), "
+        f"{STATES} FROM {requests_of(connection, run)} WHERE run = ?",
         (run,),
     ).fetchone()
     resting = _resting(connection, run)
+    tables = list(_tables(connection, run))
+    totals = totals_of(counts)
+    totals.items = sum(table.rows for table in tables)
     return Report(
         run=run,
         spider=spider,
@@ -38,9 +44,9 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
         started_at=started_at,
         finished_at=finished_at,
         finish=finish,
-        totals=count(connection, run),
-        reasons=_reasons(connection, run),
-        tables=list(_tables(connection, run)),
+        totals=totals,
+        reasons=_reasons(connection, run, totals),
+        tables=tables,
         phases=_phases(connection, run),
         bytes=size,
         starts=starts,
@@ -88,12 +94,21 @@ def errors(connection: sqlite3.Connection, run: int, limit: int = 10) -> list[Er
     ]
 
 
-def _reasons(connection: sqlite3.Connection, run: int) -> list[tuple[str, str, int]]:
-    return connection.execute(
-        "SELECT state, coalesce(reason, ''), count(*) "
-        f"FROM {requests_of(connection, run)} WHERE run = ? GROUP BY 1, 2 ORDER BY 1, 3 DESC",
+def _reasons(
+    connection: sqlite3.Connection, run: int, totals: Totals
+) -> list[tuple[str, str, int]]:
+    """Return how many requests are in a state for a reason, by state, and the most first."""
+    found = connection.execute(
+        f"SELECT state, reason, count(*) FROM {requests_of(connection, run)} "
+        "WHERE run = ? AND reason IS NOT NULL GROUP BY 1, 2",
         (run,),
     ).fetchall()
+    # Most requests have none, and SQLite would sort them all.
+    without = Counter({state: getattr(totals, state) for state in _STATES})
+    for state, _, number in found:
+        without[state] -= number
+    found += [(state, "", number) for state, number in without.items() if number > 0]
+    return sorted(found, key=lambda one: (one[0], -one[2], one[1]))
 
 
 def _resting(connection: sqlite3.Connection, run: int) -> list[tuple[str, int, int]]:

@@ -5,6 +5,7 @@ Each function is one transaction, whole or not at all.
 
 import json
 import sqlite3
+from collections.abc import Sequence
 
 from storage import cookies
 from storage.clock import steady_time
@@ -137,18 +138,26 @@ def queued(connection: sqlite3.Connection, run: int) -> int:
     )
 
 
+# Conditions and no GROUP BY, which would sort a million rows.
+STATES = (
+    "count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'done'), "
+    "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'skipped'), "
+    f"count(*) FILTER (WHERE {_IS_PAGE})"
+)
+
+
+def totals_of(counts: Sequence[int]) -> Totals:
+    """Return what `STATES` counts, without the items."""
+    queued, done, failed, skipped, pages = counts
+    return Totals(queued, done, failed, skipped, pages=pages)
+
+
 def count(connection: sqlite3.Connection, run: int) -> Totals:
     """Return the run's requests by state and its items, counted from the tables."""
-    # Conditions and no GROUP BY, which would sort a million rows.
     counts = connection.execute(
-        "SELECT count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'done'), "
-        "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'skipped'), "
-        f"count(*) FILTER (WHERE {_IS_PAGE}) "
-        f"FROM {requests_of(connection, run)} WHERE run = ?",
-        (run,),
+        f"SELECT {STATES} FROM {requests_of(connection, run)} WHERE run = ?", (run,)
     ).fetchone()
-    states = ("queued", "done", "failed", "skipped", "pages")
-    totals = Totals(**dict(zip(states, counts, strict=True)))
+    totals = totals_of(counts)
     for table in item_tables(connection):
         (number,) = connection.execute(
             f'SELECT count(*) FROM "{table}" WHERE _run = ?',
