@@ -9,7 +9,7 @@ READY := .venv/.ready
 .PHONY: bench bench-micro bench-steps bench-story bench-adaptive bench-fairness bench-processes
 .PHONY: bench-flat bench-start bench-idle bench-opcodes
 
-$(READY): pyproject.toml setup.py crawler/_survey.c
+$(READY): pyproject.toml setup.py $(wildcard crawler/*.c)
 	@if command -v uv >/dev/null 2>&1; then \
 		uv venv --quiet --allow-existing --python $(PYTHON) .venv && \
 		uv pip install --quiet --python $(BIN)/python -e . --group dev; \

@@ -1,8 +1,7 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
-import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import islice
 from typing import Any, Self
@@ -11,6 +10,7 @@ from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
 from crawler.identity import Identifier, Identity
+from crawler.pages import AROUND
 from crawler.parameters import cleaner
 from crawler.request import Callback, Request, is_plain, stands_for_url, to_record
 from crawler.selection import Selector, SelectorList
@@ -25,10 +25,6 @@ _REMEMBERED = 200_000
 _MOST_ROWS = 4096
 # How much of a url that is none goes into the file.
 _SHOWN = 2000
-
-# What the URL standard takes from both ends: less than what Python calls white space.
-_AROUND = "".join(map(chr, range(0x21)))
-_SPACE = re.compile("[\x00-\x20]")
 
 # Reasons that another link to the same page may lift.
 _FOUND_AGAIN = frozenset({"max_depth", "nofollow"})
@@ -46,7 +42,7 @@ def href_of(link: Any) -> str:
     Raises `ValueError` when there is none, naming what was given.
     """
     if isinstance(link, str):
-        return link.strip(_AROUND)
+        return link.strip(AROUND)
     if isinstance(link, SelectorList):
         if not link:
             raise ValueError("cannot follow an empty selection")
@@ -65,24 +61,13 @@ def hrefs(links: Iterable[Any]) -> Iterator[str]:
     for link in links:
         # Most links by far; whatever else a link may be is for `_href`.
         if type(link) is LexborNode:
-            href = link.attrs.get("href") if link.tag in _LINKING else None
+            href = link.attrs.sget("href", None) if link.tag in _LINKING else None
             if href is not None:
-                yield href.strip(_AROUND)
+                yield href.strip(AROUND)
         elif isinstance(link, str):
-            yield link.strip(_AROUND)
+            yield link.strip(AROUND)
         elif (href := _href(link)) is not None:
             yield href
-
-
-def pages_of(urls: Sequence[str]) -> Iterable[str]:
-    """Return the urls without their fragments, and without what is around them, each once.
-
-    Most links of a page are there several times, or differ only in their fragment.
-    """
-    pages = dict.fromkeys([url.partition("#")[0] if "#" in url else url for url in urls])
-    if _SPACE.search("".join(pages)) is None:  # so it is nearly always
-        return pages
-    return dict.fromkeys([url.strip(_AROUND).partition("#")[0] for url in dict.fromkeys(urls)])
 
 
 def is_nofollow(link: Any) -> bool:
@@ -100,20 +85,20 @@ def is_nofollow(link: Any) -> bool:
 def _href(link: Any) -> str | None:
     root = getattr(link, "root", link)
     if isinstance(root, str):  # a selected attribute or text
-        return root.strip(_AROUND)
+        return root.strip(AROUND)
     if isinstance(root, LexborNode):
-        value = root.attrs.get("href") if root.tag in _LINKING else None
-        return value.strip(_AROUND) if value is not None else None
+        value = root.attrs.sget("href", None) if root.tag in _LINKING else None
+        return value.strip(AROUND) if value is not None else None
     if isinstance(link, Selector) or hasattr(link, "attrib"):  # parsel's, from xpath()
         value = link.attrib.get("href")
-        return value.strip(_AROUND) if value is not None else None
+        return value.strip(AROUND) if value is not None else None
     if link is None:
         raise ValueError("cannot follow None: the selection found nothing")
     raise ValueError(f"cannot follow a {type(link).__name__}")
 
 
 def _is_relative(url: str, base: str) -> bool:
-    if url.lstrip(_AROUND).lower().startswith(("http:", "https:")):
+    if url.lstrip(AROUND).lower().startswith(("http:", "https:")):
         return False  # a broken link, on a page whose scheme is, or its <base> is, another
     try:
         canonical(url, base)

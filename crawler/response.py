@@ -13,8 +13,9 @@ from selectolax.lexbor import LexborHTMLParser
 from crawler.charset import charset_of, decode_text
 from crawler.errors import ParseBudgetError
 from crawler.hrefs import Links
-from crawler.links import Followed, href_of, hrefs, is_nofollow, pages_of
+from crawler.links import Followed, href_of, hrefs, is_nofollow
 from crawler.markup import Look, parse, parse_aside, try_aside, utf8
+from crawler.pages import pages_of
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
 from crawler.url import join
@@ -299,7 +300,7 @@ class Response:
         if query == "a" and not self.heeds_nofollow:
             # So it is nearly always, and then nobody need look which of them are links.
             nodes = self.tree.tags("a") if self.is_markup else ()
-            targets = [href for node in nodes if (href := node.attrs.get("href")) is not None]
+            targets = [h for node in nodes if (h := node.attrs.sget("href", None)) is not None]
         else:
             found = self._found(query, xpath, urls)
             targets = list(hrefs(found))

@@ -49,7 +49,7 @@ async def crawl(start: str, path: str, large: float) -> None:
             write()
         known = joined.setdefault(url[: url.rindex("/")], set())
         for node in tree.tags("a"):
-            href = node.attrs.get("href")
+            href = node.attrs.sget("href")
             if not href or (href := href.partition("#")[0]) in known or not href:
                 continue
             try:
