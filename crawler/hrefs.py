@@ -41,6 +41,13 @@ class Links:
         """
         return self.known.get(href) or self.find(href)
 
+    def to_page(self, page: str) -> str:
+        """Return where a link leads that had a fragment, or may have had one.
+
+        White space before a fragment is part of the url; at its end it would not be.
+        """
+        return self.known.get(page) or self.find(f"{page}#" if page[-1:].isspace() else page)
+
     def find(self, href: str) -> str:
         """Return the same for one that is not `known`."""
         try:

@@ -9,6 +9,7 @@ from typing import Any, Self
 from selectolax.lexbor import LexborNode
 
 from crawler.errors import InvalidUrl
+from crawler.hrefs import Links
 from crawler.identity import Identifier, Identity
 from crawler.pages import AROUND
 from crawler.parameters import cleaner
@@ -120,18 +121,23 @@ def _invalid(url: str, method: str, parent: QueuedRequest, error: InvalidUrl) ->
 
 
 class Followed:
-    """The requests for the pages that links lead to, each made when it is asked for.
+    """The requests for the pages that links lead to, each joined and made when it is asked for.
 
     Most links of a page lead where the crawl has long been, and of the others no more counts than
     their urls. Whoever is given all of them can take these, before a request is made of each.
     """
 
-    __slots__ = ("_arguments", "_callback", "_ready", "_urls")
+    __slots__ = ("_arguments", "_callback", "_links", "_pages", "_ready")
 
     def __init__(
-        self, urls: Iterator[str], callback: Callback | None, arguments: dict[str, Any]
+        self,
+        pages: Iterable[str],
+        links: Links,
+        callback: Callback | None,
+        arguments: dict[str, Any],
     ) -> None:
-        self._urls = urls
+        self._pages = iter(pages)
+        self._links = links
         self._ready: deque[str] = deque()  # those before the others that have been looked at
         self._callback = callback
         self._arguments = arguments
@@ -140,12 +146,16 @@ class Followed:
         return self
 
     def __next__(self) -> Request:
-        url = self._ready.popleft() if self._ready else next(self._urls)
+        ready = self._ready
+        url = ready.popleft() if ready else self._links.to_page(next(self._pages))
         return Request(url, self._callback, **self._arguments)
 
     def next_urls(self) -> list[str]:
         """Take out the next few urls; none while there are still those to go on with."""
-        return [] if self._ready else list(islice(self._urls, _LOOKED_AT))
+        if self._ready:
+            return []
+        known, find = self._links.known.get, self._links.to_page
+        return [known(page) or find(page) for page in islice(self._pages, _LOOKED_AT)]
 
     def go_on_with(self, urls: Iterable[str]) -> None:
         """Make the next requests of these urls, before those of the others."""

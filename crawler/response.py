@@ -307,14 +307,8 @@ class Response:
             if self.heeds_nofollow:
                 followed = {*pages_of([*hrefs(link for link in found if not is_nofollow(link))])}
         if followed is None:
-            return Followed(self._reached(pages_of(targets)), callback, arguments)
+            return Followed(pages_of(targets), self._links, callback, arguments)
         return self._marked(pages_of(targets), followed, callback, arguments)
-
-    def _reached(self, pages: Iterable[str]) -> Iterator[str]:
-        known, find = self._links.known, self._links.find
-        for page in pages:
-            # White space before a fragment is part of the url; at its end it would not be.
-            yield known.get(page) or find(f"{page}#" if page[-1:].isspace() else page)
 
     def _marked(
         self,
@@ -323,8 +317,8 @@ class Response:
         callback: Callback | None,
         arguments: dict[str, Any],
     ) -> Iterator[Request]:
-        for page, url in zip(pages, self._reached(pages), strict=True):
-            request = Request(url, callback, **arguments)
+        for page in pages:
+            request = Request(self._links.to_page(page), callback, **arguments)
             request.nofollow = page not in followed
             yield request
 
