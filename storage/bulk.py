@@ -6,6 +6,8 @@ where this takes 25 to 45, and 5.2 instead of 5.9 where nothing else runs.
 
 A None takes the sqlite3 module ten times as long as a number, for it looks for an adapter. So what
 is None in all rows is in the text of the statement, and of the rows that fill it up it is the key.
+But not of items: with fifty fields of which any may be missing each group would have a text of its
+own, and to prepare one takes longer than all the Nones.
 """
 
 import sqlite3
@@ -24,27 +26,36 @@ _MOST, _STEP = 128, 32
 _MOST_VALUES = 32_000
 
 
-def insert(connection: sqlite3.Connection, into: str, rows: Rows, conflict: str = "") -> int:
+def insert(
+    connection: sqlite3.Connection, into: str, rows: Rows, conflict: str = "", *, same: bool = False
+) -> int:
     """Run `into VALUES (rows) conflict`, in the rows' order; their first values are not None.
 
-    Return how many rows of the file were changed.
+    `same`: by the same texts, whatever is None in the rows. Return how many rows of the file were
+    changed.
     """
-    return change(connection, f"{into} SELECT * FROM (", rows, _FILLED + conflict)
+    return change(connection, f"{into} SELECT * FROM (", rows, _FILLED + conflict, same=same)
 
 
 _FILLED = ") AS given WHERE column1 IS NOT NULL "
 
 
 def change(
-    connection: sqlite3.Connection, before: str, rows: Rows, after: str, *, key: int = 0
+    connection: sqlite3.Connection,
+    before: str,
+    rows: Rows,
+    after: str,
+    *,
+    key: int = 0,
+    same: bool = False,
 ) -> int:
     """Run `before VALUES (rows) after`, in as many statements as it takes, in the rows' order.
 
     Among them may be rows whose key is NULL, which are to change nothing; that of the others is not
-    None. `key` is its place. Return how many rows of the file were changed.
+    None. `key` is its place, `same` as for `insert`. Return how many rows of the file were changed.
     """
     changes = connection.total_changes
-    for sql, parameters in _statements(before, rows, after, key):
+    for sql, parameters in _statements(before, rows, after, key, same=same):
         connection.execute(sql, parameters)
     return connection.total_changes - changes
 
@@ -62,7 +73,9 @@ def select(
     return found
 
 
-def _statements(before: str, rows: Rows, after: str, key: int) -> Iterator[tuple[str, list[Any]]]:
+def _statements(
+    before: str, rows: Rows, after: str, key: int, *, same: bool = False
+) -> Iterator[tuple[str, list[Any]]]:
     if not rows:
         return
     most = min(_MOST, _MOST_VALUES // len(rows[0]))
@@ -70,7 +83,7 @@ def _statements(before: str, rows: Rows, after: str, key: int) -> Iterator[tuple
         some = rows[start : start + most]
         size = min(_size(len(some)), most)
         columns = list(zip(*some, strict=True))
-        given = tuple(any(column) or column.count(None) < len(column) for column in columns)
+        given = tuple(same or any(one) or one.count(None) < len(one) for one in columns)
         parameters = list(chain.from_iterable(zip(*compress(columns, given), strict=True)))
         empty = compress((None if place == key else 0 for place in range(len(given))), given)
         parameters += [*empty] * (size - len(some))

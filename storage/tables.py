@@ -140,7 +140,7 @@ class ItemTables:
                 group = groups[id(table)] = (table, [])
             group[1].append((run_id, url, at, *values))
         for table, parameters in groups.values():
-            bulk.insert(connection, insert_sql(table), parameters)
+            bulk.insert(connection, insert_sql(table), parameters, same=True)
 
 
 def _same_model(tables: dict[str, Table], table: Table) -> None:
