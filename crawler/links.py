@@ -154,8 +154,9 @@ class Followed:
         """Take out the next few urls; none while there are still those to go on with."""
         if self._ready:
             return []
-        known, find = self._links.known.get, self._links.to_page
-        return [known(page) or find(page) for page in islice(self._pages, _LOOKED_AT)]
+        # As `to_page` does by itself; but most are known, and then a look into the dict is all.
+        known, to_page = self._links.known.get, self._links.to_page
+        return [known(page) or to_page(page) for page in islice(self._pages, _LOOKED_AT)]
 
     def go_on_with(self, urls: Iterable[str]) -> None:
         """Make the next requests of these urls, before those of the others."""

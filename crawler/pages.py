@@ -13,9 +13,9 @@ AROUND = "".join(map(chr, range(0x21)))
 _SPACE = re.compile("[\x00-\x20]")
 
 # None where there is white space in them, so that somebody has to look where.
-_compiled: Callable[[list[str]], dict[str, None] | None] | None = None
+compiled: Callable[[list[str]], dict[str, None] | None] | None = None
 with suppress(ImportError):
-    from crawler._pages import pages as _compiled
+    from crawler._pages import pages as compiled
 
 
 def pages_of(urls: list[str]) -> Iterable[str]:
@@ -23,7 +23,7 @@ def pages_of(urls: list[str]) -> Iterable[str]:
 
     Most links of a page are there several times, or differ only in their fragment.
     """
-    pages = None if _compiled is None else _compiled(urls)
+    pages = None if compiled is None else compiled(urls)
     return pages_in_python(urls) if pages is None else pages
 
 

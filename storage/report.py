@@ -8,7 +8,7 @@ from typing import get_args
 
 from storage.errors import RunMismatch
 from storage.records import ErrorReport, HostReport, Phase, Report, State, TableReport, Totals
-from storage.runs import STATES, requests_of, totals_of
+from storage.runs import COUNTS, requests_of, totals_of
 from storage.tables import coverage, item_tables, quote
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
@@ -30,7 +30,7 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
     size, starts, starts_failed, *counts = connection.execute(
         "SELECT coalesce(sum(bytes), 0), count(*) FILTER (WHERE parent IS NULL), "
         "count(*) FILTER (WHERE parent IS NULL AND (state = 'failed' OR reason = 'bad_port')), "
-        f"{STATES} FROM {requests_of(connection, run)} WHERE run = ?",
+        f"{COUNTS} FROM {requests_of(connection, run)} WHERE run = ?",
         (run,),
     ).fetchone()
     resting = _resting(connection, run)

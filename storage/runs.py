@@ -139,7 +139,7 @@ def queued(connection: sqlite3.Connection, run: int) -> int:
 
 
 # Conditions and no GROUP BY, which would sort a million rows.
-STATES = (
+COUNTS = (
     "count(*) FILTER (WHERE state = 'queued'), count(*) FILTER (WHERE state = 'done'), "
     "count(*) FILTER (WHERE state = 'failed'), count(*) FILTER (WHERE state = 'skipped'), "
     f"count(*) FILTER (WHERE {_IS_PAGE})"
@@ -147,7 +147,7 @@ STATES = (
 
 
 def totals_of(counts: Sequence[int]) -> Totals:
-    """Return what `STATES` counts, without the items."""
+    """Return what `COUNTS` counts, without the items."""
     queued, done, failed, skipped, pages = counts
     return Totals(queued, done, failed, skipped, pages=pages)
 
@@ -155,7 +155,7 @@ def totals_of(counts: Sequence[int]) -> Totals:
 def count(connection: sqlite3.Connection, run: int) -> Totals:
     """Return the run's requests by state and its items, counted from the tables."""
     counts = connection.execute(
-        f"SELECT {STATES} FROM {requests_of(connection, run)} WHERE run = ?", (run,)
+        f"SELECT {COUNTS} FROM {requests_of(connection, run)} WHERE run = ?", (run,)
     ).fetchone()
     totals = totals_of(counts)
     for table in item_tables(connection):

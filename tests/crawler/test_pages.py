@@ -13,7 +13,7 @@ from crawler.pages import pages_in_python, pages_of
 Pages = Callable[[list[str]], Iterable[str]]
 EITHER = pytest.mark.parametrize("of", [pages_in_python, pages_of], ids=["python", "c"])
 in_c = pytest.mark.skipif(
-    pages._compiled is None,
+    pages.compiled is None,
     reason="crawler._pages is not there: with a C compiler, `make clean test`",
 )
 
@@ -51,12 +51,12 @@ def test_what_is_no_plain_text_is_left_to_python() -> None:
     class Text(str):
         pass
 
-    assert pages._compiled is not None
-    assert pages._compiled([Text("a")]) is None
-    assert pages._compiled(["a", " b"]) is None
+    assert pages.compiled is not None
+    assert pages.compiled([Text("a")]) is None
+    assert pages.compiled(["a", " b"]) is None
     assert list(pages_of([Text("a#b")])) == ["a"]
     with pytest.raises(TypeError, match="urls are a list, not tuple"):
-        pages._compiled(("a",))  # type: ignore[arg-type]
+        pages.compiled(("a",))  # type: ignore[arg-type]
 
 
 @in_c
