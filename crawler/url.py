@@ -40,7 +40,8 @@ _RAW_USERINFO = re.compile(
 # What is in no host, nor in `host:port`, but would be a part of a URL around it.
 _NO_PLACE = re.compile(r"[\s/\\?#@%]|:$")
 _TAB_OR_NEWLINE = re.compile(r"[\t\r\n]")
-_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
+# An escape with a small letter: others are as they should be, and a url may have hundreds of them.
+_SMALL_ESCAPE = re.compile(r"%(?:[a-f][0-9A-Fa-f]|[0-9A-F][a-f])")
 _SHOWN = 200  # characters of a broken URL that go into a message
 # Longer urls are not remembered: as many as may be known would take 65 MB at this length.
 LONGEST_KNOWN = 512
@@ -187,7 +188,7 @@ def fingerprint(method: str, url: str, body: bytes | None = None) -> int:
     empty one are the same. The value never changes: it is kept in users' files.
     """
     if "%" in url:
-        url = _ESCAPE.sub(lambda escape: escape[0].upper(), url)
+        url = _SMALL_ESCAPE.sub(lambda escape: escape[0].upper(), url)
     # The lengths in front make it plain where one part ends and the next begins.
     data = f"{len(method)},{len(url)};{method}{url}".encode()
     if body:

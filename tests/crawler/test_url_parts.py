@@ -4,6 +4,7 @@ import os
 import pickle
 import subprocess
 import sys
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -235,6 +236,16 @@ def test_no_body_and_an_empty_body_are_one_request():
 def test_equal_spellings_have_one_fingerprint(spelling):
     url = "http://xn--bcher-kva.example/a/%E3%83%84?q=%2F"
     assert fingerprint("GET", canonical(spelling)) == fingerprint("GET", url)
+
+
+@pytest.mark.parametrize("high", "09afAF")
+@pytest.mark.parametrize("low", "09afAF")
+def test_the_case_of_an_escape_does_not_count(high, low):
+    url = f"http://a/%C3%{high}{low}?%aG%"
+    spelt = f"http://a/%C3%{high.upper()}{low.upper()}?%aG%"
+    data = f"3,{len(url)};GET{spelt}".encode()
+    digest = blake2b(data, digest_size=8).digest()
+    assert fingerprint("GET", url) == int.from_bytes(digest, "big", signed=True)
 
 
 def test_different_pages_have_different_fingerprints():
