@@ -6,6 +6,7 @@ which takes seconds, and nothing but this bounds how many such pages there are a
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Iterable
 
 from storage.records import NewRequest, Visit
@@ -34,7 +35,7 @@ class Backlog:
         self._room.set()
         self._alone = asyncio.Lock()
         self._slow: dict[Bringing, float] = {}  # and until when others wait for it
-        self._less = asyncio.Event()
+        self._waiting: deque[asyncio.Event] = deque()  # until there are fewer of these
 
     @property
     def is_busy(self) -> bool:
@@ -46,16 +47,29 @@ class Backlog:
 
         Only those count that never wait for anything, so that nobody loses time by this.
         """
-        while self.is_busy:
-            patience = min(self._slow.values()) - time.monotonic()
-            if patience <= 0:
-                return
-            self._less.clear()
-            try:
-                async with asyncio.timeout(patience):
-                    await self._less.wait()
-            except TimeoutError:
-                return
+        called = asyncio.Event()
+        self._waiting.append(called)
+        try:
+            while self.is_busy:
+                patience = min(self._slow.values()) - time.monotonic()
+                if patience <= 0:
+                    return
+                called.clear()
+                try:
+                    async with asyncio.timeout(patience):
+                        await called.wait()
+                except TimeoutError:
+                    return
+        finally:
+            # He looks when this callback has run, or has turned out to be slow: called all at once,
+            # they would nearly all have to wait again.
+            self._waiting.remove(called)
+            self._call_next()
+
+    def _call_next(self) -> None:
+        """Have whoever waits longest look whether he is to wait on."""
+        if self._waiting:
+            self._waiting[0].set()
 
     def has_room(self, size: int) -> bool:
         """Whether the callback of a page with so many bytes may begin."""
@@ -131,7 +145,7 @@ class Bringing:
     def over(self) -> None:
         """Note that the callback is through."""
         if self._backlog._slow.pop(self, None) is not None:
-            self._backlog._less.set()
+            self._backlog._call_next()
         if self._alone:
             self._alone = False
             self._backlog._leave()

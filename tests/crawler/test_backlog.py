@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from crawler import Crawl, Request, Response, Spider
+from crawler.backlog import Backlog
 from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.sqlite import SqliteStore
 from tests.site import serve
@@ -98,6 +101,67 @@ async def test_few_callbacks_that_take_long_are_under_way_at_once(db: Path, page
         crawl = Crawl(Slow, db=db, arguments={"url": site.url}, overrides=SETTINGS)
         assert (await crawl.run()).done == PAGES
     assert most <= 3
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have a callback that is slow waited for as long as it takes."""
+    monkeypatch.setattr("crawler.backlog._SLOW_FOR", 3600.0)
+
+
+@pytest.mark.usefixtures("patient")
+async def test_who_waits_for_slow_callbacks_is_called_when_it_is_his_turn() -> None:
+    looks = 0
+
+    class Watched(Backlog):
+        @property
+        def is_busy(self) -> bool:
+            nonlocal looks
+            looks += 1
+            return super().is_busy
+
+    backlog, order = Watched(), []
+
+    async def callback(number: int) -> None:
+        await backlog.start()
+        order.append(number)
+        bringing = backlog.page()
+        bringing.slow()
+        await bringing.turn()
+        bringing.over()
+
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        for number in range(50):
+            group.create_task(callback(number))
+    assert order == list(range(50))
+    assert looks < 5 * 50  # it was 1,300, when all were called each time
+
+
+@pytest.mark.usefixtures("patient")
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=3, max_size=12))
+async def test_nobody_waits_in_vain_whoever_gives_up(callbacks: list[tuple[bool, int]]) -> None:
+    backlog, done = Backlog(), set()
+
+    async def callback(number: int, *, is_slow: bool) -> None:
+        await backlog.start()
+        bringing = backlog.page()
+        if is_slow:
+            bringing.slow()
+        await asyncio.sleep(0)
+        bringing.over()
+        done.add(number)
+
+    tasks = []
+    for number, (is_slow, _) in enumerate(callbacks):
+        tasks.append(asyncio.create_task(callback(number, is_slow=is_slow)))
+    for turn in range(7):
+        for task, (_, gives_up) in zip(tasks, callbacks, strict=True):
+            if gives_up == turn:
+                task.cancel()
+        await asyncio.sleep(0)
+    async with asyncio.timeout(60):
+        await asyncio.gather(*tasks, return_exceptions=True)
+    assert done == {n for n, task in enumerate(tasks) if not task.cancelled()}
 
 
 async def test_callbacks_that_wait_for_something_wait_for_no_other(db: Path) -> None:
