@@ -91,9 +91,9 @@ class Harvest:
         """
         if not stands_for_url(like):
             return 0
-        urls = followed.next_urls()
-        unknown = self._discovery.unknown(urls)
-        taken = len(urls)
+        pages = followed.next_pages()
+        unknown = self._discovery.unknown(pages, followed.links)
+        taken = len(pages)
         if not is_plain(like):
             followed.go_on_with(unknown)
             taken -= len(unknown)

@@ -18,20 +18,23 @@ class Links:
     of the parser gives up the interpreter's lock four times.
     """
 
-    __slots__ = ("_base", "_directory", "_ways", "known")
+    __slots__ = ("_base", "_ways", "directory", "known")
 
     def __init__(self, base: str) -> None:
-        """`base` is absolute; it may have a fragment. `known` is what was found for it before."""
+        """`base` is absolute; it may have a fragment.
+
+        `known` is what was found before in its `directory`, which is "" where none counts.
+        """
         self._base = base
-        self._directory = ""
+        self.directory = ""
         self._ways: dict[str, str] = {}  # to other directories
         self.known: dict[str, str] = {}
         if is_web(base):
             path = base.partition("#")[0].partition("?")[0]
             if path.rfind("/") < len("https://"):  # `http://host`, of a response made by hand
                 path = canonical(path)
-            self._directory = _directory(path[: path.rindex("/") + 1])
-            self.known = _LINKS.of(self._directory)
+            self.directory = _directory(path[: path.rindex("/") + 1])
+            self.known = _LINKS.of(self.directory)
 
     def to(self, href: str) -> str:
         """Return where a link leads.
@@ -51,9 +54,9 @@ class Links:
     def find(self, href: str) -> str:
         """Return the same for one that is not `known`."""
         try:
-            if not href and self._directory:
+            if not href and self.directory:
                 return canonical(self._base.partition("#")[0])  # mostly the page's own, known so
-            if not self._directory or len(href) > LONGEST_KNOWN:
+            if not self.directory or len(href) > LONGEST_KNOWN:
                 return canonical(href, self._base)
             if plain := _PLAIN_PATH.fullmatch(href):
                 way, rest = plain.groups()
@@ -63,7 +66,7 @@ class Links:
             elif _PLAIN_URL.fullmatch(href):
                 url = noted(href)
             else:
-                url = canonical(href, self._directory)
+                url = canonical(href, self.directory)
         except ValueError:
             return href
         self.known[href] = url
@@ -74,7 +77,7 @@ class Links:
 
     def _go(self, way: str) -> str:
         """Return the directory that `/`, or any number of `../`, leads to."""
-        directory = self._directory
+        directory = self.directory
         if way == "/":
             directory = directory[: directory.index("/", len("https://")) + 1]
         for _ in range(len(way) // len("../")):

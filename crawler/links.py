@@ -1,7 +1,7 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import date
 from itertools import islice
 from typing import Any, Self
@@ -22,6 +22,9 @@ from storage.records import NewRequest, QueuedRequest, State
 
 # Fingerprints remembered as stored: 100 bytes each, 20 MB in all.
 _REMEMBERED = 200_000
+# Bytes, about, for the links that are remembered as leading there.
+_ROOM = 16 << 20
+_NONE: frozenset[str] = frozenset()
 # Rows kept for a moment: 400 bytes each.
 _MOST_ROWS = 4096
 # How much of a url that is none goes into the file.
@@ -127,7 +130,7 @@ class Followed:
     their urls. Whoever is given all of them can take these, before a request is made of each.
     """
 
-    __slots__ = ("_arguments", "_callback", "_links", "_pages", "_ready")
+    __slots__ = ("_arguments", "_callback", "_pages", "_ready", "links")
 
     def __init__(
         self,
@@ -136,9 +139,9 @@ class Followed:
         callback: Callback | None,
         arguments: dict[str, Any],
     ) -> None:
+        self.links = links
         self._pages = iter(pages)
-        self._links = links
-        self._ready: deque[str] = deque()  # those before the others that have been looked at
+        self._ready: deque[str] = deque()  # urls of those before the others that were looked at
         self._callback = callback
         self._arguments = arguments
 
@@ -147,16 +150,12 @@ class Followed:
 
     def __next__(self) -> Request:
         ready = self._ready
-        url = ready.popleft() if ready else self._links.to_page(next(self._pages))
+        url = ready.popleft() if ready else self.links.to_page(next(self._pages))
         return Request(url, self._callback, **self._arguments)
 
-    def next_urls(self) -> list[str]:
-        """Take out the next few urls; none while there are still those to go on with."""
-        if self._ready:
-            return []
-        # As `to_page` does by itself; but most are known, and then a look into the dict is all.
-        known, to_page = self._links.known.get, self._links.to_page
-        return [known(page) or to_page(page) for page in islice(self._pages, _LOOKED_AT)]
+    def next_pages(self) -> list[str]:
+        """Take out the next few links; none while there are urls to go on with."""
+        return [] if self._ready else [*islice(self._pages, _LOOKED_AT)]
 
     def go_on_with(self, urls: Iterable[str]) -> None:
         """Make the next requests of these urls, before those of the others."""
@@ -182,13 +181,16 @@ class Discovery:
         # The same for start requests, whose session the user may have meant.
         self.identify_start = Identifier(cleaner(settings.strip_params, sessions=False))
         self._stored: set[int] = set()
+        # By directory, links that lead to what is stored: one look into a set instead of three.
+        self._settled: dict[str, set[str]] = {}
+        self._room = _ROOM
         # Rows of plain requests: before the first is stored, a link may be found many times.
         self._rows: dict[tuple[str, str | None, int], NewRequest] = {}
 
     def widen(self, scope: Scope) -> None:
         """Follow links within `scope` from now on."""
         self.scope = scope
-        self._stored.clear()  # what was offsite may not be any more
+        self._forget()  # what was offsite may not be any more
         self._rows.clear()
 
     def has(self, request: Request) -> bool:
@@ -196,12 +198,32 @@ class Discovery:
         identity = self._known.get(request.url)
         return identity is not None and identity[2] in self._stored and stands_for_url(request)
 
-    def unknown(self, urls: Iterable[str]) -> list[str]:
-        """Return those urls whose page, as a link asks for it, the store is not known to have."""
-        known, stored = self._known.get, self._stored
-        return [
-            url for url in urls if (identity := known(url)) is None or identity[2] not in stored
-        ]
+    def unknown(self, pages: Sequence[str], links: Links) -> list[str]:
+        """Return, of links without fragments, the urls that the store is not known to have.
+
+        As a link asks for them. `links` says where they lead.
+        """
+        settled = self._settled.get(links.directory, _NONE)
+        # As `to_page` does by itself; but most are known, and then a look into the dict is all.
+        known, to_page = links.known.get, links.to_page
+        identity_of, stored = self._known.get, self._stored
+        unknown, found = [], []
+        for page in [page for page in pages if page not in settled]:
+            url = known(page) or to_page(page)
+            identity = identity_of(url)
+            if identity is None or identity[2] not in stored:
+                unknown.append(url)
+            elif page in links.known:  # and so depends on nothing but the directory
+                found.append(page)
+        if found:
+            self._settle(links.directory, found)
+        return unknown
+
+    def _settle(self, directory: str, pages: list[str]) -> None:
+        if self._room < 0:
+            self._unsettle()
+        self._settled.setdefault(directory, set()).update(pages)
+        self._room -= sum(map(len, pages)) + 150 * len(pages)  # with what Python needs for them
 
     def record(
         self, request: Request, parent: QueuedRequest, position: int, *, nofollow: bool = False
@@ -292,5 +314,13 @@ class Discovery:
     def stored(self, fingerprints: Iterable[int]) -> None:
         """Remember requests whose commit has returned."""
         if len(self._stored) > _REMEMBERED:
-            self._stored.clear()
+            self._forget()
         self._stored.update(fingerprints)
+
+    def _forget(self) -> None:
+        self._stored.clear()
+        self._unsettle()
+
+    def _unsettle(self) -> None:
+        self._settled.clear()
+        self._room = _ROOM

@@ -1,5 +1,6 @@
 """`yield from response.follow_all(...)`: what the crawl has is left out, and nobody can tell."""
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.url import Scope
-from storage.records import QueuedRequest
+from storage.records import NewRequest, QueuedRequest
 
 HOME = QueuedRequest(1, 7, "http://a.example/", "a.example", "GET", None, None, None, 0, 1, 0)
 PAGES = [f"/{name}" for name in "abcdef"]
@@ -79,6 +80,54 @@ async def test_it_comes_to_the_same_as_taking_one_after_the_other(yields, stored
     quickly = await harvest_of(callback(yields), stored)
     assert quickly.requests == slowly.requests
     assert quickly.items == slowly.items
+
+
+_SITE = ["http://a.example/", "http://a.example/x", "http://a.example/x/", "http://a.example/x/?q"]
+_ANYWHERE = st.lists(st.sampled_from(["", "?q", "#f", "y", "y#f", "../y", "/x/", "//b.example/z"]))
+_EVENTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("page"), st.sampled_from(_SITE), _ANYWHERE),
+        st.tuples(st.just("stored"), st.none(), st.none()),
+        st.tuples(st.just("widened"), st.sampled_from(["a.example", "b.example"]), st.none()),
+    )
+)
+
+
+@given(_EVENTS)
+async def test_so_it_does_page_after_page_whatever_was_stored_meanwhile(events):
+    ours, theirs = discovery([]), discovery([])
+    found: list[NewRequest] = []
+    for event, where, links in events:
+        if event == "stored":
+            ours.stored(ours.lasting(found))
+            theirs.stored(theirs.lasting(found))
+        elif event == "widened":
+            ours.widen(Scope([where]))
+            theirs.widen(Scope([where]))
+        else:
+            text = "".join(f'<a href="{link}">x</a>' for link in links)
+            response = Response(where, headers={"Content-Type": "text/html"}, body=text.encode())
+            quickly, slowly = Harvest(ours, HOME, where), Harvest(theirs, HOME, where)
+            await run_callback(response.follow_all("a"), quickly, timeout=60, most=100)
+            for request in response.follow_all("a"):
+                slowly.take(request)
+            assert quickly.requests == slowly.requests
+            found += quickly.requests
+
+
+async def test_what_is_remembered_of_links_that_lead_nowhere_new_is_bounded(monkeypatch):
+    monkeypatch.setattr("crawler.links._ROOM", 10_000)
+    found = discovery([])
+    for number in range(200):
+        links = [f"/{'x' * 50}{number}/{n}" for n in range(10)]
+        for _ in range(3):
+            harvest = Harvest(found, HOME, HOME.url)
+            await run_callback(page(links).follow_all("a"), harvest, timeout=60, most=100)
+            found.stored(found.lasting(harvest.requests))
+        assert harvest.requests == []
+        assert (
+            sum(sys.getsizeof(one) for pages in found._settled.values() for one in pages) < 20_000
+        )
 
 
 async def test_of_more_links_than_are_looked_at_in_one_go_every_new_one_is_found():
