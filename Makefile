@@ -24,8 +24,9 @@ $(READY): pyproject.toml setup.py $(wildcard crawler/*.c)
 demo: $(READY)  ## crawl a small bookshop served on loopback, show its rows
 	$(BIN)/crawler demo
 
+# In two processes, for much of it waits. ARGUMENTS are for pytest: `-n 0 tests/storage`.
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGUMENTS)
 
 lint: $(READY)  ## style, types, and who may import whom
 	$(BIN)/ruff check .
