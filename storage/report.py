@@ -9,7 +9,7 @@ from typing import get_args
 from storage.errors import RunMismatch
 from storage.records import ErrorReport, HostReport, Phase, Report, State, TableReport, Totals
 from storage.runs import COUNTS, requests_of, totals_of
-from storage.tables import coverage, item_tables, quote
+from storage.tables import coverage, item_tables
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
 _SAMPLE = 2_000
@@ -129,12 +129,9 @@ def _resting(connection: sqlite3.Connection, run: int) -> list[tuple[str, int, i
 
 def _tables(connection: sqlite3.Connection, run: int) -> Iterator[TableReport]:
     for name in item_tables(connection):
-        fields = coverage(connection, name, run)
-        (rows,) = connection.execute(
-            f"SELECT count(*) FROM {quote(name)} WHERE _run = ?", (run,)
-        ).fetchone()
+        rows, fields = coverage(connection, name, run)
         if rows:
-            yield TableReport(name, rows, {field: filled for field, (filled, _) in fields.items()})
+            yield TableReport(name, rows, fields)
 
 
 def _phases(connection: sqlite3.Connection, run: int) -> list[Phase]:

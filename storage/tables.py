@@ -232,15 +232,15 @@ def columns_of(connection: sqlite3.Connection, name: str) -> list[Column]:
     return found
 
 
-def coverage(connection: sqlite3.Connection, name: str, run_id: int) -> dict[str, tuple[int, int]]:
-    """Return for each field how many of the run's rows have a value, and how many rows there are.
+def coverage(connection: sqlite3.Connection, name: str, run_id: int) -> tuple[int, dict[str, int]]:
+    """Return how many rows the run has, and for each field how many of these have a value.
 
     Removed fields are among them, for the file still has their columns.
     """
     own = {column.name for column in _FRAMEWORK}
     fields = [column.name for column in columns_of(connection, name) if column.name not in own]
     counts = "".join(f", count({quote(field)})" for field in fields)
-    total, *filled = connection.execute(
+    rows, *filled = connection.execute(
         f"SELECT count(*){counts} FROM {quote(name)} WHERE _run = ?", (run_id,)
     ).fetchone()
-    return {field: (number, total) for field, number in zip(fields, filled, strict=True)}
+    return rows, dict(zip(fields, filled, strict=True))
