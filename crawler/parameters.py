@@ -26,8 +26,8 @@ _SESSION_IN_PATH = re.compile(
     rf";(?:{_SESSION})=[^;/?]*|;(?:{_PERHAPS})=(?:{_ID})(?=[;/?]|$)|/\([a-z]\([0-9a-z]{{24}}\)\)(?=/)",
     re.IGNORECASE,
 )
-# A query without any of these has no session id; names may be escaped.
-_SESSION_HINTS = ("sess", "sid", "cfid", "cftoken", "zenid", "&s=", "%")
+# A query without any of these has no session id, unless the escapes of a name are undone.
+_SESSION_HINTS = ("sess", "sid", "cfid", "cftoken", "zenid", "&s=")
 
 Clean = Callable[[str], str]
 
@@ -77,4 +77,6 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
 
 def _may_have_session(query: str) -> bool:
     lower = f"&{query.lower()}"
-    return any(word in lower for word in _SESSION_HINTS)
+    if any(word in lower for word in _SESSION_HINTS):
+        return True
+    return "%" in query and any("%" in pair.partition("=")[0] for pair in query.split("&"))
