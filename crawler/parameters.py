@@ -26,8 +26,11 @@ _SESSION_IN_PATH = re.compile(
     rf";(?:{_SESSION})=[^;/?]*|;(?:{_PERHAPS})=(?:{_ID})(?=[;/?]|$)|/\([a-z]\([0-9a-z]{{24}}\)\)(?=/)",
     re.IGNORECASE,
 )
-# A query without any of these has no session id, unless the escapes of a name are undone.
+# A query without any of these has no session id, but where a name is escaped.
 _SESSION_HINTS = ("sess", "sid", "cfid", "cftoken", "zenid", "&s=")
+# In a query with a `&` before it. At no other character does the search begin, and it goes no
+# further than to the next: else a few thousand of what it begins at would take seconds.
+_ESCAPED_NAME = re.compile(r"&[^=&]*[%+]")
 
 Clean = Callable[[str], str]
 
@@ -41,7 +44,7 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
     if not (names or sessions):
         return None
     named = "|".join(re.escape(name).replace(r"\*", "[^=&]*") for name in names)
-    hint = re.compile(rf"[?&](?:{named})(?:[=&]|$)|[?&][^=&]*[%+]") if named else None
+    hint = re.compile(rf"&(?:{named})(?:[=&]|$)") if named else None
     strips = re.compile(rf"(?:{named})(?:=.*)?", re.DOTALL) if named else None
 
     def goes(pair: str, path: str) -> bool:
@@ -55,6 +58,13 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
             or (path.endswith(".php") and _FORUM_PAIR.fullmatch(pair) is not None)
         )
 
+    def may_go(query: str) -> bool:
+        return (
+            _ESCAPED_NAME.search(query) is not None
+            or (hint is not None and hint.search(query) is not None)
+            or (sessions and _may_have_session(query))
+        )
+
     def clean(url: str) -> str:
         if not ("?" in url or ";" in url or "(" in url):
             return url
@@ -62,9 +72,7 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
             path, mark, query = url.partition("?")
             url = f"{_SESSION_IN_PATH.sub('', path)}{mark}{query}"
         path, mark, query = url.partition("?")
-        if not mark or not (
-            (hint is not None and hint.search(url)) or (sessions and _may_have_session(query))
-        ):
+        if not (mark and may_go(f"&{query}")):
             return url
         pairs = query.split("&")
         kept = [pair for pair in pairs if not goes(pair, path)]
@@ -76,7 +84,5 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
 
 
 def _may_have_session(query: str) -> bool:
-    lower = f"&{query.lower()}"
-    if any(word in lower for word in _SESSION_HINTS):
-        return True
-    return "%" in query and any("%" in pair.partition("=")[0] for pair in query.split("&"))
+    lower = query.lower()
+    return any(word in lower for word in _SESSION_HINTS)

@@ -1,6 +1,7 @@
 """What is taken out of a url because it does not say which page it is."""
 
 import string
+import time
 
 import pytest
 from hypothesis import given
@@ -80,6 +81,16 @@ def test_both_go_from_one_url():
 
 def test_nothing_to_take_out_costs_nothing():
     assert cleaner([], sessions=False) is None
+
+
+@pytest.mark.parametrize(
+    "piece", ["?", "&", "=", "?utm_", "utm_?", "&utm_", "+", "%", "a", ";", "("]
+)
+def test_a_long_query_takes_no_time_whatever_it_repeats(piece):
+    clean = cleaner(["utm_*"], sessions=True)
+    started = time.process_time()
+    clean(f"{SITE}/p?{piece * 16_000}")
+    assert time.process_time() - started < 1.0  # one of `?` took 2.5 s
 
 
 _PAIRS = st.lists(
