@@ -16,6 +16,8 @@ from dataclasses import dataclass, field
 from typing import NamedTuple, Self, TypeVar
 from urllib.parse import quote
 
+from crawler.url import with_upper_escapes
+
 MAX_BYTES = 500 * 1024  # of a robots.txt are read (RFC 9309, 2.5); what follows is ignored
 MAX_AGE = 24 * 3600.0  # seconds that an answer may be used (2.4)
 _STEP = 1000  # lines that are read, or made ready, in one go: 2 ms
@@ -357,8 +359,7 @@ def _escaped(text: str) -> str:
     """Return `text` in ASCII, with escapes in upper case and nothing else that differs."""
     if _NOTHING_TO_ESCAPE(text):  # so it is with nearly all
         return text
-    quoted = quote(text, safe=_KEPT, errors="replace")
-    return _ESCAPE.sub(lambda escape: escape[0].upper(), quoted) if "%" in quoted else quoted
+    return with_upper_escapes(quote(text, safe=_KEPT, errors="replace"))
 
 
 def _decoded(escaped: str) -> str:

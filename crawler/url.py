@@ -180,6 +180,11 @@ def is_public_suffix(name: str) -> bool:
     return not labels or ".." in labels or _suffixes().is_public(_in_unicode(labels))
 
 
+def with_upper_escapes(text: str) -> str:
+    """Return a text with its percent escapes in upper case (RFC 3986, 6.2.2.1)."""
+    return _SMALL_ESCAPE.sub(lambda escape: escape[0].upper(), text) if "%" in text else text
+
+
 def fingerprint(method: str, url: str, body: bytes | None = None) -> int:
     """Return the 64-bit identity of a request, signed as SQLite's INTEGER is.
 
@@ -187,8 +192,7 @@ def fingerprint(method: str, url: str, body: bytes | None = None) -> int:
     identity (RFC 3986, 6.2.2.1), though each is fetched as it was written; no body and an
     empty one are the same. The value never changes: it is kept in users' files.
     """
-    if "%" in url:
-        url = _SMALL_ESCAPE.sub(lambda escape: escape[0].upper(), url)
+    url = with_upper_escapes(url)
     # The lengths in front make it plain where one part ends and the next begins.
     data = f"{len(method)},{len(url)};{method}{url}".encode()
     if body:
