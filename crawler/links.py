@@ -1,7 +1,7 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 from itertools import islice
 from typing import Any, Self
@@ -24,7 +24,6 @@ from storage.records import NewRequest, QueuedRequest, State
 _REMEMBERED = 200_000
 # Bytes, about, for the links that are remembered as leading there.
 _ROOM = 16 << 20
-_NONE: frozenset[str] = frozenset()
 # Rows kept for a moment: 400 bytes each.
 _MOST_ROWS = 4096
 # How much of a url that is none goes into the file.
@@ -162,6 +161,33 @@ class Followed:
         self._ready.extend(urls)
 
 
+class _Settled:
+    """By directory, the links that lead to what is stored, until there is no more room.
+
+    One look here does instead of three: where a link leads, which page that is, is it there.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def of(self, directory: str) -> Collection[str]:
+        return self._links.get(directory, ())
+
+    def add(self, directory: str, links: Collection[str]) -> None:
+        if self._room < 0:
+            self.clear()
+        known = self._links.get(directory)
+        if known is None:
+            known = self._links[directory] = set()
+            self._room -= len(directory) + 400  # with what Python needs for it
+        known.update(links)
+        self._room -= sum(map(len, links)) + 150 * len(links)
+
+    def clear(self) -> None:
+        self._links: dict[str, set[str]] = {}
+        self._room = _ROOM
+
+
 class Discovery:
     """Turns the requests that pages yield into rows for the frontier, each new one once.
 
@@ -181,9 +207,7 @@ class Discovery:
         # The same for start requests, whose session the user may have meant.
         self.identify_start = Identifier(cleaner(settings.strip_params, sessions=False))
         self._stored: set[int] = set()
-        # By directory, links that lead to what is stored: one look into a set instead of three.
-        self._settled: dict[str, set[str]] = {}
-        self._room = _ROOM
+        self._settled = _Settled()
         # Rows of plain requests: before the first is stored, a link may be found many times.
         self._rows: dict[tuple[str, str | None, int], NewRequest] = {}
 
@@ -198,12 +222,12 @@ class Discovery:
         identity = self._known.get(request.url)
         return identity is not None and identity[2] in self._stored and stands_for_url(request)
 
-    def unknown(self, pages: Sequence[str], links: Links) -> list[str]:
-        """Return, of links without fragments, the urls that the store is not known to have.
+    def unknown(self, pages: Iterable[str], links: Links) -> list[str]:
+        """Return the urls that links without fragments lead to, of those the store may not have.
 
-        As a link asks for them. `links` says where they lead.
+        `links` says where each leads; what counts is the page that a link asks for.
         """
-        settled = self._settled.get(links.directory, _NONE)
+        settled = self._settled.of(links.directory)
         # As `to_page` does by itself; but most are known, and then a look into the dict is all.
         known, to_page = links.known.get, links.to_page
         identity_of, stored = self._known.get, self._stored
@@ -216,14 +240,8 @@ class Discovery:
             elif page in links.known:  # and so depends on nothing but the directory
                 found.append(page)
         if found:
-            self._settle(links.directory, found)
+            self._settled.add(links.directory, found)
         return unknown
-
-    def _settle(self, directory: str, pages: list[str]) -> None:
-        if self._room < 0:
-            self._unsettle()
-        self._settled.setdefault(directory, set()).update(pages)
-        self._room -= sum(map(len, pages)) + 150 * len(pages)  # with what Python needs for them
 
     def record(
         self, request: Request, parent: QueuedRequest, position: int, *, nofollow: bool = False
@@ -319,8 +337,4 @@ class Discovery:
 
     def _forget(self) -> None:
         self._stored.clear()
-        self._unsettle()
-
-    def _unsettle(self) -> None:
         self._settled.clear()
-        self._room = _ROOM

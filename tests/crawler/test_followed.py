@@ -115,19 +115,24 @@ async def test_so_it_does_page_after_page_whatever_was_stored_meanwhile(events):
             found += quickly.requests
 
 
-async def test_what_is_remembered_of_links_that_lead_nowhere_new_is_bounded(monkeypatch):
-    monkeypatch.setattr("crawler.links._ROOM", 10_000)
+@pytest.mark.parametrize(("directories", "links"), [(1, 10), (200, 10), (200, 2)])
+async def test_what_is_remembered_of_links_that_lead_nowhere_new_is_bounded(
+    monkeypatch, directories, links
+):
+    monkeypatch.setattr("crawler.links._ROOM", 20_000)
     found = discovery([])
     for number in range(200):
-        links = [f"/{'x' * 50}{number}/{n}" for n in range(10)]
+        where = f"http://a.example/{number % directories}/"
+        text = "".join(f'<a href="{"x" * 50}{number}-{n}">' for n in range(links))
+        response = Response(where, headers={"Content-Type": "text/html"}, body=text.encode())
         for _ in range(3):
-            harvest = Harvest(found, HOME, HOME.url)
-            await run_callback(page(links).follow_all("a"), harvest, timeout=60, most=100)
+            harvest = Harvest(found, HOME, where)
+            await run_callback(response.follow_all("a"), harvest, timeout=60, most=100)
             found.stored(found.lasting(harvest.requests))
         assert harvest.requests == []
-        assert (
-            sum(sys.getsizeof(one) for pages in found._settled.values() for one in pages) < 20_000
-        )
+        kept = found._settled._links
+        things = [kept, *kept, *kept.values(), *(link for some in kept.values() for link in some)]
+        assert sum(map(sys.getsizeof, things)) < 30_000
 
 
 async def test_of_more_links_than_are_looked_at_in_one_go_every_new_one_is_found():
