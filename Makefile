@@ -24,9 +24,10 @@ $(READY): pyproject.toml setup.py $(wildcard crawler/*.c)
 demo: $(READY)  ## crawl a small bookshop served on loopback, show its rows
 	$(BIN)/crawler demo
 
-# In two processes, for much of it waits. ARGUMENTS are for pytest: `-n 0 tests/storage`.
+# In two processes, for much of it waits; but those that measure have the machine to themselves.
 test: $(READY)  ## every test
-	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGUMENTS)
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not alone"
+	$(BIN)/python -m pytest -m alone
 
 lint: $(READY)  ## style, types, and who may import whom
 	$(BIN)/ruff check .

@@ -9,6 +9,8 @@ from crawler import Spider
 from tests.crawler.links_site import Crowd, linking, links, tree
 from tests.site import serve
 
+pytestmark = pytest.mark.alone
+
 
 def gaps(arrivals: list[tuple[float, str]], *, without: str = "/robots.txt") -> list[float]:
     moments = [moment for moment, path in arrivals if path != without]

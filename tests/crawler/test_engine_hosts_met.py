@@ -13,6 +13,8 @@ from crawler import Crawl, Request
 from tests.crawler.links_site import Links, links, until
 from tests.site import serve
 
+pytestmark = pytest.mark.alone
+
 
 def to(url: str):
     return 302, {"Location": url}, ""

@@ -10,6 +10,8 @@ from crawler import Crawl
 from tests.crawler.read_pages import STATES, TRIES, reader
 from tests.site import serve
 
+pytestmark = pytest.mark.alone
+
 
 @pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
 async def test_a_page_that_fails_by_accident_is_tried_again(status, crawl, rows):

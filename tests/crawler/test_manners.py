@@ -14,6 +14,8 @@ from crawler import Crawl, FetchError, Item, Request, Response, Spider
 from tests.crawler.links_site import until
 from tests.site import serve
 
+pytestmark = pytest.mark.alone
+
 
 class Page(Item):
     url: str

@@ -36,6 +36,8 @@ from tests.crawler.elsewhere import (
 from tests.crawler.links_site import until
 from tests.site import SiteServer, SiteSpec, serve
 
+pytestmark = pytest.mark.alone
+
 Rows = Callable[..., list[Any]]
 
 # How deep a page is found is chance.

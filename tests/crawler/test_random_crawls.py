@@ -25,6 +25,8 @@ from tests.child import sitecustomize
 from tests.crawler.random_web import LARGE, MEDIUM, Name, Wanderer, Web
 from tests.site import serve
 
+pytestmark = pytest.mark.alone
+
 FIRST, WEBS = int(os.environ.get("FIRST_WEB", "60")), int(os.environ.get("WEBS", "35"))
 # That had no end: a page redirects to a host whose robots.txt is not to be had, and which is
 # forgotten before the next try.

@@ -20,6 +20,8 @@ from storage.records import HostRecord, QueuedRequest, Visit, Want
 from tests.crawler.pretended_crawl import crawling, done, page, pages, totals
 from tests.crawler.pretended_crawl import path as path
 
+pytestmark = pytest.mark.alone
+
 # ── politeness ──────────────────────────────────────────────────────────────────────────────
 
 _HOSTS = st.lists(

@@ -28,6 +28,8 @@ from crawler.summary import Summary
 from storage import StoreError
 from storage.sqlite import SqliteStore
 
+pytestmark = pytest.mark.alone
+
 CONCURRENCY = 2
 AT_ONCE = 8  # crawls side by side: most of a small one's time is waiting for the disk
 LOST_FETCHES = 2 * CONCURRENCY  # what a crash may cost: a redirected page is fetched in two

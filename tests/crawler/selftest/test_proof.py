@@ -10,6 +10,8 @@ from storage.sqlite import SqliteStore
 from tests.child import sitecustomize
 from tests.crawler.selftest.broken import DoneBeforeItems, ItemsApart, LinksAfterDone
 
+pytestmark = pytest.mark.alone
+
 
 def _told(rounds: list[Round]) -> str:
     return "\n".join(f"{done.number} {dict(done.kills)} {done.verdict}" for done in rounds)
