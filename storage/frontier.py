@@ -131,6 +131,8 @@ def discover(
 ) -> None:
     """Add requests that are new, each with the id of the one that found it, in that order."""
     pages = _pages(found)
+    if not pages:
+        return  # the question below has the thread ask for the interpreter's lock three times
     (has_aliases,) = connection.execute(_HAS_ALIASES, (run,)).fetchone()
     visited = _aliases(connection, run, pages) if has_aliases else set()
     queued, skipped, aliases = [], [], []

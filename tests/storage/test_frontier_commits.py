@@ -34,6 +34,15 @@ def test_a_group_of_visits_is_one_transaction(crawl: Crawl) -> None:
     assert len([one for one in seen if one.startswith("UPDATE")]) == 1
 
 
+def test_nothing_is_asked_of_the_file_where_no_links_are_brought(crawl: Crawl) -> None:
+    # Each statement has the database thread ask the event loop for the interpreter's lock.
+    crawl.seed(*requests(1, 2))
+    crawl.commit(visit(1, items=[item(1)]))  # which makes the table
+    seen = statements(crawl.connection)
+    crawl.commit(visit(2, items=[item(2)]))
+    assert [one.split()[0] for one in seen] == ["BEGIN", "UPDATE", "INSERT", "COMMIT"]
+
+
 def test_a_group_with_a_visit_that_cannot_be_stored_is_one_transaction_too(crawl: Crawl) -> None:
     crawl.seed(*requests(1, 2))
     seen = statements(crawl.connection)
