@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 import crawler
-from crawler import Crawl, Spider, UsageError
+from crawler import Crawl, Spider
 from crawler.places import LARGE, MEDIUM
 from crawler.selftest import killing
 from crawler.selftest.victim import Victim
@@ -390,26 +390,3 @@ async def test_what_a_child_logs_is_logged_here(db: Path, caplog: pytest.LogCapt
     assert ("somebody", "plain words") in said
     assert any(name == "crawler.spider" and "path=/" in text for name, text in said)
     assert not any("never heard" in text for _, text in said)
-
-
-# ── spiders that cannot be there ────────────────────────────────────────────────────────────
-
-
-async def test_a_spider_that_others_cannot_import_is_refused_before_a_file_is_made(
-    db: Path,
-) -> None:
-    class Local(Walker):
-        pass
-
-    made = type("Made", (Walker,), {})
-    for spider in (Local, made):
-        with pytest.raises(UsageError, match="define it at the top of a module"):
-            Crawl(spider, db=db, overrides={"processes": 2})
-    assert not db.exists()
-    Crawl(Local, db=db)
-
-
-@pytest.mark.parametrize("processes", ["0", "-1", "x", "1000", "1.5"])
-def test_an_impossible_number_of_processes_is_one_line(db: Path, processes: str) -> None:
-    with pytest.raises(UsageError, match="setting 'processes' in the arguments"):
-        Crawl(Walker, db=db, overrides={"processes": processes})
