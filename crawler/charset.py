@@ -61,8 +61,9 @@ cp1252 x-user-defined
 _BOMS = {BOM_UTF8: "utf-8", BOM_UTF16_LE: "utf-16-le", BOM_UTF16_BE: "utf-16-be"}
 _BOMS_BEGIN = frozenset(bom[:1] for bom in _BOMS)
 _CHARSET = re.compile(r"\bcharset\s*=\s*[\"']?\s*([^\s\"';,]+)", re.I)
+# Possessive: nothing is kept to come back to, which takes half the time.
 _META = re.compile(
-    rb"<!(?=--).*?(?:-->|\Z)|<meta(?=[\s/])((?:[^>\"']|\"[^\"]*\"|'[^']*')*)", re.I | re.S
+    rb"<!(?=--).*?(?:-->|\Z)|<meta(?=[\s/])((?:[^>\"']++|\"[^\"]*+\"|'[^']*+')*+)", re.I | re.S
 )
 _ATTRIBUTE = re.compile(r"(?<![^\s\"'/])([^\s=/>\"']++)\s*=\s*(?:\"([^\"]*)\"|'([^']*)'|([^\s>]+))")
 _XML = re.compile(rb"\s*<\?xml\s[^>]*?\bencoding\s*=\s*[\"']\s*([^\s\"'>]+)")

@@ -3,11 +3,12 @@
 import json
 import re
 from codecs import BOM_UTF8
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any
 
 from multidict import CIMultiDict, CIMultiDictProxy
+from propcache.api import cached_property  # in C; that of functools takes four times as long
 from selectolax.lexbor import LexborHTMLParser
 
 from crawler.charset import charset_of, decode_text
@@ -18,6 +19,7 @@ from crawler.markup import Look, parse, parse_aside, try_aside, utf8
 from crawler.pages import pages_of
 from crawler.request import Callback, Phases, Request
 from crawler.selection import Selector, SelectorList
+from crawler.survey import binary
 from crawler.url import join
 from crawler.xml_text import for_html
 
@@ -30,11 +32,9 @@ _NO_MARKUP = re.compile(
     rb"|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|\x7fELF|SQLite format 3\x00",
     re.DOTALL,
 )
-# Bytes that no text has (MIME Sniffing standard, section 3, "binary data byte"). Where one in
-# sixteen of the beginning is such, it is no markup: 9 MB of noise take 0.4 s and 150 MB to parse.
-_BINARY = bytes((*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
-_BEGINNING = 1024
-T = TypeVar("T")
+# Where one in sixteen bytes of the beginning is such as no text has, and more than a few are, it is
+# no markup: 9 MB of noise take 0.4 s and 150 MB to parse.
+_BEGINNING, _PART, _FEW = 1024, 16, 16
 
 # What `<base href>` may not be (HTML standard section 4.2.3).
 _NO_BASE = ("data:", "javascript:")
@@ -48,30 +48,6 @@ def _is_markup_type(content_type: str) -> bool:
 @lru_cache(maxsize=256)
 def _is_xml_type(content_type: str) -> bool:
     return "xml" in content_type and "html" not in content_type
-
-
-class _once(Generic[T]):  # noqa: N801 - it is used as a decorator
-    """A property that is computed when it is first asked for, and may be set.
-
-    As `functools.cached_property`, which before Python 3.12 takes a lock for it, of 1 µs.
-    """
-
-    def __init__(self, compute: Callable[[Any], T]) -> None:
-        self._compute = compute
-        self.__doc__ = compute.__doc__
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self._name = name
-
-    @overload
-    def __get__(self, response: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, response: object, owner: type) -> T: ...
-    def __get__(self, response: object | None, owner: type) -> T | Self:
-        if response is None:
-            return self
-        value = response.__dict__[self._name] = self._compute(response)
-        return value
 
 
 class Response:
@@ -134,17 +110,17 @@ class Response:
 
     # ── text ────────────────────────────────────────────────────────────────────────────
 
-    @_once
+    @cached_property
     def content_type(self) -> str:
         """The media type in lower case, without its parameters; empty when none was sent."""
         return self.headers.get("Content-Type", "").partition(";")[0].strip().lower()
 
-    @_once
+    @cached_property
     def encoding(self) -> str:
         """The character encoding by which `text` is decoded."""
         return charset_of(self.body, self.headers.get("Content-Type"))
 
-    @_once
+    @cached_property
     def text(self) -> str:
         """The body as text; bytes that are invalid in its encoding become U+FFFD."""
         return decode_text(self.body, self.encoding)
@@ -160,7 +136,7 @@ class Response:
 
     # ── selections ──────────────────────────────────────────────────────────────────────
 
-    @_once
+    @cached_property
     def is_markup(self) -> bool:
         """Whether this is a page with elements to select: HTML or XML.
 
@@ -175,11 +151,13 @@ class Response:
 
     def _is_noise(self) -> bool:
         head = self.body[:_BEGINNING]
-        binary = len(head) - len(head.translate(None, _BINARY))
+        strange = binary(head)
+        if strange <= _FEW or strange * _PART <= len(head):
+            return False
         # In UTF-16 every second byte of an English page is a NUL.
-        return binary * 16 > max(len(head), 256) and not self.encoding.startswith("utf-16")
+        return not self.encoding.startswith("utf-16")
 
-    @_once
+    @cached_property
     def tree(self) -> LexborHTMLParser:
         """The selectolax parser itself; of an empty page when this is not HTML or XML.
 
@@ -213,18 +191,18 @@ class Response:
         if self.is_markup and self._refusal is None:
             self._spare = await parse_aside(self._page, self._look)
 
-    @_once
+    @cached_property
     def _page(self) -> bytes:
         """What is parsed: UTF-8 as it came, whether it is valid or not, or the text in it."""
         as_utf8 = self.encoding == "utf-8"
         page = self.body.removeprefix(BOM_UTF8) if as_utf8 else utf8(self.text)
         return for_html(page) if _is_xml_type(self.content_type) else page
 
-    @_once
+    @cached_property
     def _look(self) -> Look:
         return Look(self._page)
 
-    @_once
+    @cached_property
     def selector(self) -> Selector:
         """The whole page as a selection."""
         return Selector(tree=self.tree)
@@ -242,7 +220,7 @@ class Response:
 
     # ── links ───────────────────────────────────────────────────────────────────────────
 
-    @_once
+    @cached_property
     def base_url(self) -> str:
         """The url that links are relative to: the first `<base href>`, else the page's own.
 
@@ -329,7 +307,7 @@ class Response:
             return self.selector.nodes(query) if self.is_markup else ()
         return list(links)
 
-    @_once
+    @cached_property
     def _links(self) -> Links:
         return Links(self.base_url)
 

@@ -9,8 +9,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 Survey = Callable[[bytes], tuple[int, int, bool]]
+Binary = Callable[[bytes], int]
 compiled: Survey | None = None
+compiled_binary: Binary | None = None
 with suppress(ImportError):
+    from crawler._survey import binary as compiled_binary
     from crawler._survey import survey as compiled
 
 # With so many tags a page is harmless, whatever these are: nobody looks which.
@@ -46,4 +49,14 @@ def survey_in_python(page: bytes) -> tuple[int, int, bool]:
     return tags, len(formatting), has_base
 
 
+# Bytes that no text has (MIME Sniffing standard, section 3, "binary data byte").
+_BINARY = bytes((*range(0x09), 0x0B, *range(0x0E, 0x1B), *range(0x1C, 0x20)))
+
+
+def binary_in_python(page: bytes) -> int:
+    """Return how many bytes there are that no text has."""
+    return len(page) - len(page.translate(None, _BINARY))
+
+
 survey: Survey = compiled or survey_in_python
+binary: Binary = compiled_binary or binary_in_python

@@ -28,6 +28,8 @@ RATE_WINDOW = 10.0  # seconds over which the rate of an answer is measured
 # each byte of the body. A chunk of one byte has 5.
 _OVERHEAD_FREE = 16 * 1024
 _OVERHEAD_PER_BYTE = 16
+# The length of a plain answer, as nearly all say it.
+_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
 # A byte of a header that is not UTF-8, as aiohttp gives it.
 _BYTE = re.compile("[\udc80-\udcff]")
 _LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
@@ -144,16 +146,28 @@ class Wire(ResponseHandler):
         elif not data:  # reading goes on after a pause, with what aiohttp has held back
             self._take(data)
         else:
-            if not self._received:
+            is_first = not self._received
+            if is_first:
                 self._open_window()
             self._received += len(data)
-            if not self._answered:
+            if not (self._answered or is_first and self._begins_plainly(data)):
                 data = self._take_head(data)
             # What follows a head that was refused is of no use, and the connection closed.
             if data and self._exception is None:
                 self._take(data)
             if self._chunked and self._asking and not self._reading_paused:
                 self._check_overhead()
+
+    def _begins_plainly(self, data: bytes) -> bool:
+        """Say whether nothing comes after the answer that begins so: the parser may have it whole.
+
+        A copy less, and one call of the parser instead of two.
+        """
+        if self._skip_payload or not data.startswith(b"200", len(b"HTTP/1.1 ")):
+            return False
+        end = data.find(b"\r\n\r\n")
+        length = _LENGTH.search(data, 0, end + 2) if end >= 0 else None
+        return length is not None and len(data) - end - 4 <= int(length[1])
 
     def _take_head(self, data: bytes) -> bytes:
         """Give the head of the answer to the parser, and return what follows it.

@@ -7,7 +7,14 @@ from selectolax.lexbor import LexborHTMLParser
 
 from crawler import markup
 from crawler.markup import Look
-from crawler.survey import Survey, compiled, survey_in_python
+from crawler.survey import (
+    Binary,
+    Survey,
+    binary_in_python,
+    compiled,
+    compiled_binary,
+    survey_in_python,
+)
 
 in_c = pytest.mark.skipif(
     compiled is None, reason="crawler._survey is not there: with a C compiler, `make clean test`"
@@ -68,6 +75,43 @@ def test_both_say_the_same(before: list[bytes], again: list[bytes], times: int) 
     page = MANY + b"".join(before) + b"".join(again) * times
     assert compiled is not None
     assert compiled(page) == survey_in_python(page)
+
+
+@in_c
+@settings(max_examples=300)
+@given(st.lists(PIECE), st.sampled_from([1, 3, 60]))
+def test_of_few_tags_no_base_is_missed(pieces: list[bytes], times: int) -> None:
+    page = b"".join(pieces) * times
+    assert compiled is not None
+    tags, _, has_base = compiled(page)
+    assert tags == page.count(b"<")
+    assert has_base is survey_in_python(MANY + page)[2]
+
+
+@EITHER
+def test_tags_are_counted_on_both_sides_of_many(survey: Survey) -> None:
+    for tags in (254, 255, 256, 1_999, 2_000, 2_001):
+        assert survey(b"<" * tags) == (tags, 0, False)
+        assert survey(b"<p>" * tags)[0] == tags
+
+
+EITHER_BINARY = pytest.mark.parametrize(
+    "binary", [binary_in_python, pytest.param(compiled_binary, marks=in_c)], ids=["python", "c"]
+)
+
+
+@EITHER_BINARY
+def test_bytes_that_no_text_has_are_counted(binary: Binary) -> None:
+    assert binary(bytes(range(256))) == 27
+    assert binary(b"\t\n\f\r\x1b a\x7f\x80\xff") == 0
+    assert binary(b"") == 0
+
+
+@in_c
+@given(st.binary(max_size=600), st.sampled_from([1, 50]))
+def test_both_count_the_same_bytes(page: bytes, times: int) -> None:
+    assert compiled_binary is not None
+    assert compiled_binary(page * times) == binary_in_python(page * times)
 
 
 @in_c
