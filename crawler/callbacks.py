@@ -79,6 +79,14 @@ class Methods:
         self._known: set[str | None] = set()
         self._models: dict[str, type[BaseModel]] | None = None
 
+    def of(self, name: str | None) -> Callable[..., Any]:
+        """Return the spider's method, as `callback_of` does; it may be another one each time."""
+        if name in self._known:
+            return getattr(self._spider, name or "parse")  # type: ignore[no-any-return]
+        method = callback_of(self._spider, name)
+        self._known.add(name)
+        return method
+
     def check(self, request: Request) -> None:
         """Raise `LookupError` when the spider has not what a request will ask of it.
 
@@ -86,11 +94,9 @@ class Methods:
         """
         callback, errback = request.callback, request.errback
         if callback not in self._known and (callback is not None or errback is None):
-            callback_of(self._spider, callback)
-            self._known.add(callback)
+            self.of(callback)
         if errback is not None and errback not in self._known:
-            callback_of(self._spider, errback)
-            self._known.add(errback)
+            self.of(errback)
         for values in values_of(request):
             for model in models_in(values):
                 self._check_model(model)

@@ -101,8 +101,8 @@ class Contact:
         """Note that the host is being asked now: from here on its delay counts, and its seconds."""
         if self._gate is not None:
             self._begun = True
-            self._since = time.monotonic()
-            self._house.scheduler.begun(self._gate)
+            self._since = now = time.monotonic()
+            self._house.scheduler.begun(self._gate, now)
 
     def _suits(self, gate: HostGate, url: str) -> bool:
         """Say whether a slot is good for another url than it was granted for, and at once."""

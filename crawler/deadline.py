@@ -73,7 +73,7 @@ class Deadline:
         self.at = 0.0  # by the clock of the loop
 
     def __enter__(self) -> Self:
-        task = asyncio.current_task()
+        task = asyncio.current_task(self._deadlines._loop)  # else it asks for the process, too
         if task is None:
             raise RuntimeError("a deadline is for a task")
         self._task = task

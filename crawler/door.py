@@ -48,28 +48,16 @@ class Door:
     async def _pass(self, request: Request) -> Response:
         contact = request.contact
         if isinstance(contact, Contact) and not contact.over:
-            return await self._fetch(request, contact, partial(self._refuse_known, request))
+            _take_up(request, contact)
+            refuse = partial(self._refuse_known, request)
+            return await self._passage.fetch(request, contact, refuse)
         # A middleware's own request, or a spider's (which may be that of a page it has, again).
         # What the visit holds meanwhile might be the very slot that this one waits for.
         if (outer := VISITING.get()) is not None:
             outer.release()
         with Contact(self._courtesy) as contact:
-            return await self._fetch(request, contact)
-
-    async def _fetch(
-        self,
-        request: Request,
-        contact: Contact,
-        refuse: Callable[[str], Awaitable[None]] | None = None,
-    ) -> Response:
-        if request.url != contact.url:  # a middleware has changed it, or nobody knows it yet
-            try:
-                request.url, host, _ = identify(request.url)
-            except InvalidUrl as error:
-                raise FetchError("invalid_url", str(error)) from error
-            if not host:
-                raise DropRequest("scheme")
-        return await self._passage.fetch(request, contact, refuse)
+            _take_up(request, contact)
+            return await self._passage.fetch(request, contact)
 
     async def _refuse_known(self, request: Request, target: str) -> None:
         """Raise `KnownPage` when the crawl has visited the page of a redirect, or will."""
@@ -90,3 +78,15 @@ class Door:
             except DropRequest as drop:  # else nobody could tell what it is about
                 drop.args = (f"{drop.reason}: {redact(request.url)}{_NAMED.get(drop.reason, '')}",)
                 raise
+
+
+def _take_up(request: Request, contact: Contact) -> None:
+    """Make the request's url canonical: that of a visit is, unless a middleware has changed it."""
+    if request.url == contact.url:
+        return
+    try:
+        request.url, host, _ = identify(request.url)
+    except InvalidUrl as error:
+        raise FetchError("invalid_url", str(error)) from error
+    if not host:
+        raise DropRequest("scheme")

@@ -11,7 +11,7 @@ import asyncio
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from functools import partial
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,7 +24,7 @@ from aiohttp.streams import StreamReader
 from multidict import CIMultiDict
 from yarl import URL
 
-from crawler.connector import WireConnector
+from crawler.connector import OUT_OF_FILES, WireConnector
 from crawler.errors import FetchError
 from crawler.url import host_of, origin_of
 from crawler.wire import Wire, fault_in, with_news
@@ -122,15 +122,20 @@ class Exchange:
             fields = _fields(origin, headers)
         request = f"{method} {url[len(origin) :]} HTTP/1.1\r\n".encode("ascii") + fields
         while (connection := self._take(key) or await self._connector._get(key, [])) is not None:
-            with suppress(_Stale):
+            try:
                 return await self._over(connection, method, request)
+            except _Stale:
+                pass  # the next one may be better
         return await self._over(await self._connect(target), method, request, is_new=True)
 
-    async def make_room(self) -> bool:
-        """Close all connections that are not in use; say whether there were any.
+    async def has_made_room(self, error: aiohttp.ClientConnectorError) -> bool:
+        """Say whether a connection may be had that was refused for want of files.
 
-        At once, for their files are needed: TLS would wait for its end to be confirmed.
+        Nothing was sent, and it is not the host's doing: so all connections that are not in use are
+        closed. At once, for their files are needed: TLS would wait for its end to be confirmed.
         """
+        if error.errno not in OUT_OF_FILES:
+            return False
         kept = [connection.protocol for connection in self._since]
         for wire in kept:
             if wire is not None:
@@ -168,8 +173,14 @@ class Exchange:
             raise
 
     async def _connect(self, target: aiohttp.ClientRequest) -> Connection:
+        connect = partial(self._connector.connect, target, [], self._timeout)
         try:
-            return await self._connector.connect(target, [], self._timeout)
+            try:
+                return await connect()
+            except aiohttp.ClientConnectorError as error:
+                if not await self.has_made_room(error):
+                    raise
+            return await connect()
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"no connection with {target.url}") from error
 

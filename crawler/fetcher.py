@@ -72,6 +72,7 @@ class Fetcher:
     ) -> None:
         self._cookies = cookies or Cookies(on=False)
         self._settings = settings
+        self._most_redirects = settings.max_redirects
         self._guard = guard
         self._throttle = throttle
         self._headers = {
@@ -154,7 +155,7 @@ class Fetcher:
         if request.cookies:
             self._cookies.give(request, url, headers)
         trail: list[str] = []
-        most = self._settings.max_redirects if max_redirects is None else max_redirects
+        most = self._most_redirects if max_redirects is None else max_redirects
         started = time.perf_counter()
         gate = self._throttle.gate(host_of(url))
         limit = gate.timeout
@@ -230,23 +231,24 @@ class Fetcher:
             request=request,
         )
 
-    async def _ask(
+    def _ask(
         self, method: str, url: str, sent: Mapping[str, str], body: bytes | None
-    ) -> aiohttp.ClientResponse | Answer:
-        assert self._session is not None
-        ask: Callable[[], Awaitable[aiohttp.ClientResponse | Answer]]
+    ) -> Awaitable[aiohttp.ClientResponse | Answer]:
         if body is None and method in _WITHOUT_BODY:
-            ask = partial(self._exchange.ask, method, url, sent)
-        else:
-            send = partial(self._session.request, method, _as_written(url), headers=sent, data=body)
-            ask = partial(send, allow_redirects=False)
+            return self._exchange.ask(method, url, sent)
+        return self._send(method, url, sent, body)
+
+    async def _send(
+        self, method: str, url: str, sent: Mapping[str, str], body: bytes | None
+    ) -> aiohttp.ClientResponse:
+        assert self._session is not None
+        ask = partial(self._session.request, method, _as_written(url), headers=sent, data=body)
         try:
-            return await ask()
+            return await ask(allow_redirects=False)
         except aiohttp.ClientConnectorError as error:
-            # Nothing was sent, and it is not the host's doing.
-            if error.errno not in OUT_OF_FILES or not await self._exchange.make_room():
+            if not await self._exchange.has_made_room(error):
                 raise
-        return await ask()
+        return await ask(allow_redirects=False)
 
     def _redirect_target(self, response: Response, url: str) -> str | None:
         """Return the canonical url that a response redirects to, or None.

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 
 from pydantic import BaseModel
 
@@ -196,11 +197,11 @@ class House:
         self._backlog.stored(visits)
         self._progress.committed(visits, committed)
         self._scheduler.committed(visits, committed)
-        for visit in visits:
-            if visit.id in committed.refused:
-                log.error("item_error", request=visit.id, error=committed.refused[visit.id])
-            elif visit.id not in committed.dropped and visit.id not in committed.aliased:
-                self._parser.stored(visit.requests)
+        for request, error in committed.refused.items():
+            log.error("item_error", request=request, error=error)
+        undone = committed.dropped | committed.aliased | committed.refused.keys()
+        whole = [visit.requests for visit in visits if visit.id not in undone]
+        self._parser.stored(chain.from_iterable(whole))
         self._look_at_limits()
 
     def _look_at_limits(self) -> None:

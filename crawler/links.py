@@ -1,9 +1,9 @@
 """Where the links of a page lead: from selections to hrefs, from requests to the frontier."""
 
 from collections import deque
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Set
 from datetime import date
-from itertools import islice
+from itertools import filterfalse, islice
 from typing import Any, Self
 
 from selectolax.lexbor import LexborNode
@@ -161,6 +161,9 @@ class Followed:
         self._ready.extend(urls)
 
 
+_NONE: frozenset[str] = frozenset()
+
+
 class _Settled:
     """By directory, the links that lead to what is stored, until there is no more room.
 
@@ -170,8 +173,8 @@ class _Settled:
     def __init__(self) -> None:
         self.clear()
 
-    def of(self, directory: str) -> Collection[str]:
-        return self._links.get(directory, ())
+    def of(self, directory: str) -> Set[str]:
+        return self._links.get(directory, _NONE)
 
     def add(self, directory: str, links: Collection[str]) -> None:
         if self._room < 0:
@@ -232,7 +235,7 @@ class Discovery:
         known, to_page = links.known.get, links.to_page
         identity_of, stored = self._known.get, self._stored
         unknown, found = [], []
-        for page in [page for page in pages if page not in settled]:
+        for page in filterfalse(settled.__contains__, pages):
             url = known(page) or to_page(page)
             identity = identity_of(url)
             if identity is None or identity[2] not in stored:

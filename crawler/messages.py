@@ -20,11 +20,11 @@ from multidict import CIMultiDict, CIMultiDictProxy
 
 from crawler.callbacks import name_of
 from crawler.errors import CrawlerError
-from crawler.request import Phases, Request
+from crawler.request import Request
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.spider import Failure
-from storage.records import ItemRow, NewRequest, QueuedRequest, Table, Visit
+from storage.records import ItemRow, NewRequest, QueuedRequest, Table, Timings, Visit
 
 
 class Say:
@@ -104,7 +104,7 @@ def update(request: Request, plain: tuple[Any, ...]) -> Request:
     """Make a request what it has become elsewhere, and return it."""
     for name, value in zip(_SENT, plain, strict=False):
         setattr(request, name, value)
-    request.phases = Phases(*plain[-1])
+    request.phases = Timings(*plain[-1])
     request.contact = None
     return request
 

@@ -12,7 +12,6 @@ from crawler.backlog import Backlog
 from crawler.callbacks import (
     CallbackError,
     Methods,
-    callback_of,
     is_of_user_code,
     name_of,
     run_callback,
@@ -78,7 +77,10 @@ class OwnParser:
         self._spider = spider
         self._methods = Methods(spider)
         self._discovery = discovery
-        self._settings = settings
+        # To ask the settings for one takes as long as a few calls.
+        self._agent = settings.agent if settings.robots_meta else None
+        self._knows_again = settings.traps
+        self._timeout, self._most = settings.callback_timeout, settings.max_results
         self._large_pages = asyncio.Semaphore(_LARGE_AT_ONCE)
         self._selects: dict[str | None, bool] = {}  # which callbacks had use for a tree
 
@@ -111,11 +113,11 @@ class OwnParser:
 
     async def _parse(self, response: Response, row: QueuedRequest, visit: Visit) -> None:
         request = response.request
-        callback = callback_of(self._spider, request.callback)
+        callback = self._methods.of(request.callback)
         nofollow = False
-        if self._settings.robots_meta:
+        if self._agent is not None:
             response.heeds_nofollow = True
-            nofollow = forbids_following(response, self._settings.agent)
+            nofollow = forbids_following(response, self._agent)
         harvest = self._harvest(row, response.url, nofollow=nofollow)
         if len(response.body) > _LARGE_PAGE and response.is_markup:
             async with self._large_pages:
@@ -124,7 +126,7 @@ class OwnParser:
             await self._call(callback, response, harvest, visit)
         visit.state, visit.reason = "done", None
         visit.canonical_url = canonical_of(response)
-        if self._settings.traps and not request.dont_filter:
+        if self._knows_again and not request.dont_filter:
             visit.content = content_of(response.body)
         if response.redirects:
             visit.final_url = response.url
@@ -157,7 +159,7 @@ class OwnParser:
 
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:
-            errback = callback_of(self._spider, failure.request.errback)
+            errback = self._methods.of(failure.request.errback)
             with self._harvest(row, failure.request.url) as harvest:
                 await self._collect(errback, (failure,), {}, harvest, visit)
 
@@ -172,8 +174,8 @@ class OwnParser:
         await run_callback(
             method(*arguments, **keywords),
             harvest,
-            timeout=self._settings.callback_timeout,
-            most=self._settings.max_results,
+            timeout=self._timeout,
+            most=self._most,
         )
         visit.items, visit.requests = harvest.items, harvest.requests
 

@@ -41,11 +41,16 @@ class Progress:
     def committed(self, visits: Sequence[Visit], committed: Committed) -> None:
         """Count a group of visits and what it brought."""
         totals, undone = self.totals, committed.dropped | committed.again
+        refused = committed.refused
         for visit in visits:
             if visit.state == "queued" or visit.id in undone:
                 continue
-            state = "failed" if visit.id in committed.refused else visit.state
-            setattr(totals, state, getattr(totals, state) + 1)
+            if visit.state == "failed" or visit.id in refused:
+                totals.failed += 1
+            elif visit.state == "done":
+                totals.done += 1
+            else:
+                totals.skipped += 1
             totals.queued -= 1
             self.pages += visit.timings.elapsed is not None
         self.added(committed)

@@ -3,7 +3,6 @@
 import json as jsonlib
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
 from urllib.parse import urlencode
@@ -14,20 +13,9 @@ from crawler.logs import get_logger
 from crawler.naming import name_of_callback
 from crawler.scrapy_names import META
 from crawler.url import fingerprint, redact
-from storage.records import NewRequest, QueuedRequest
+from storage.records import NewRequest, QueuedRequest, Timings
 
 log = get_logger("crawler.request")
-
-
-@dataclass(slots=True)
-class Phases:
-    """Seconds that the phases of one fetch took; None for one that did not happen."""
-
-    queue: float | None = None  # from the scheduler's hand to the worker's
-    ttfb: float | None = None  # connecting, sending, and waiting for the headers
-    body: float | None = None  # reading and decoding
-    parse: float | None = None  # the spider's callback
-    elapsed: float | None = None  # the whole fetch, redirects and middleware included
 
 
 # What a Cookie header cannot hold: control characters, its own punctuation, lone surrogates.
@@ -123,7 +111,7 @@ class Request:
         self.id = self.depth = self.attempts = 0
         self.nofollow = False  # the link says rel=nofollow, and `robots_meta` is on
         self.contact: object = None  # the permission it is being fetched under
-        self.phases = Phases()
+        self.phases = Timings()
 
     def replace(self, **changes: Any) -> Self:
         """Return a copy with some arguments changed, for a middleware or a callback."""

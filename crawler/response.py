@@ -17,11 +17,12 @@ from crawler.hrefs import Links
 from crawler.links import Followed, href_of, hrefs, is_nofollow
 from crawler.markup import Look, parse, parse_aside, try_aside, utf8
 from crawler.pages import pages_of
-from crawler.request import Callback, Phases, Request
+from crawler.request import Callback, Request
 from crawler.selection import Selector, SelectorList
 from crawler.survey import binary
 from crawler.url import join
 from crawler.xml_text import for_html
+from storage.records import Timings
 
 # How files begin that are no markup, whatever their Content-Type says (as in the MIME Sniffing
 # standard, sections 6 and 7; only what no text begins with).
@@ -94,7 +95,7 @@ class Response:
         return self.request.cb_kwargs
 
     @property
-    def phases(self) -> Phases:
+    def phases(self) -> Timings:
         """How long each phase of the fetch took."""
         return self.request.phases
 

@@ -229,10 +229,10 @@ class Scheduler:
                 self.memory.is_idle(host)
         return gate
 
-    def begun(self, gate: HostGate) -> None:
-        """Note that a contact is being made now."""
+    def begun(self, gate: HostGate, now: float) -> None:
+        """Note that a contact is being made, at a monotonic time."""
         held_back = gate.awaited
-        gate.begin(time.monotonic())
+        gate.begin(now)
         if gate.delay:
             self._throttle.changed(gate)
         if held_back:  # else nothing has changed for anybody

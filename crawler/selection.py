@@ -56,7 +56,7 @@ class Selector:
     def __init__(self, text: str | None = None, *, tree: LexborHTMLParser | None = None) -> None:
         if text is None and tree is None:
             raise ValueError("Selector() needs a text or a tree; SelectorList() is an empty one")
-        if not isinstance(text, str | bytes | None):
+        if not (text is None or isinstance(text, (str, bytes))):
             kind = type(text).__name__
             raise ValueError(
                 f"a Selector is made from text, not from {kind}: write response.css(…)"

@@ -96,6 +96,7 @@ class Throttle:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._adaptive = settings.adaptive
         self._lag = 0.0  # seconds that the event loop is late, on average
         self._news: dict[str, HostGate] = {}
         self._gates: dict[str, HostGate] = {}
@@ -155,7 +156,7 @@ class Throttle:
         if gate.breaker.answered():
             self.changed(gate)
         if response is not None and response.status in _PUSH_BACK:
-            if self._settings.adaptive:
+            if self._adaptive:
                 gate.pace.refused(now, seconds)
             asked = parse_retry_after(response.headers.get("Retry-After"), time.time())
             tries = response.request.attempts + 1
@@ -163,7 +164,7 @@ class Throttle:
                 max(asked or 0.0, backoff_delay(tries, base=self._settings.backoff)), now
             )
             self.changed(gate)
-        elif self._settings.adaptive:
+        elif self._adaptive:
             # What our own event loop took of it says nothing about the host.
             own = _TURNS * self._lag
             gate.pace.answered(now, max(0.0, seconds - own), gate.in_flight)
@@ -171,7 +172,7 @@ class Throttle:
     def failed(self, gate: HostGate, error: FetchError, seconds: float, page: str = "") -> None:
         """Note that no whole answer came for a page, `seconds` after the contact began."""
         gate.late = gate.late + 1 if error.reason == "timeout" else 0
-        if gate.late and self._settings.adaptive:
+        if gate.late and self._adaptive:
             gate.pace.refused(time.monotonic(), seconds)
         if error.unreachable or (gate.breaker.probing and gate.late):
             self.unreachable(gate)

@@ -150,7 +150,7 @@ class Wire(ResponseHandler):
             if is_first:
                 self._open_window()
             self._received += len(data)
-            if not (self._answered or is_first and self._begins_plainly(data)):
+            if not (self._answered or (is_first and self._begins_plainly(data))):
                 data = self._take_head(data)
             # What follows a head that was refused is of no use, and the connection closed.
             if data and self._exception is None:

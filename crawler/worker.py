@@ -25,7 +25,7 @@ from crawler.spider import Failure, Spider, handled_statuses
 from crawler.url import origin_of, redact
 from storage import StoreError
 from storage.clock import steady_time
-from storage.records import QueuedRequest, Timings, Visit
+from storage.records import QueuedRequest, Visit
 
 log = get_logger("crawler.worker")
 
@@ -113,7 +113,7 @@ class Worker:
                 await self._backlog.room()
             await self._parser.parse(outcome, row, visit)
             self._backlog.brought(visit)
-        visit.timings = _timings(request)
+        visit.timings = request.phases
         if self._debugging:
             log.debug(
                 "page",
@@ -192,8 +192,3 @@ class Worker:
     def _page_of(self, url: str) -> int:
         """Return the fingerprint of the page that a link to `url` would ask for."""
         return self._house.discovery.identify(url)[2]
-
-
-def _timings(request: Request) -> Timings:
-    phases = request.phases
-    return Timings(phases.queue, phases.ttfb, phases.body, phases.parse, phases.elapsed)

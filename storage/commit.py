@@ -129,6 +129,7 @@ _OF_ALL = f") AS visit WHERE id = {_COLUMN['id']} AND crawl_request.state = 'que
 
 def _outcome(visit: Visit, now: str) -> tuple[object, ...]:
     """The values of `_OUTCOME`, and the request's id."""
+    took = visit.timings
     return (
         visit.state,
         visit.reason,
@@ -139,7 +140,11 @@ def _outcome(visit: Visit, now: str) -> tuple[object, ...]:
         visit.canonical_url,
         visit.content,
         visit.size,
-        *map(_milliseconds, visit.timings),
+        _milliseconds(took.queue),
+        _milliseconds(took.ttfb),
+        _milliseconds(took.body),
+        _milliseconds(took.parse),
+        _milliseconds(took.elapsed),
         visit.error,
         None if visit.state == "queued" else now,
         visit.id,

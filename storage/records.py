@@ -70,14 +70,18 @@ class QueuedRequest(NamedTuple):
     attempts: int
 
 
-class Timings(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Timings:
     """Where the time of one visit went, in seconds; None for a phase that did not happen."""
 
     queue: float | None = None  # from the scheduler's hand to the worker's
     ttfb: float | None = None  # connecting, sending, and waiting for the headers
     body: float | None = None  # reading and decoding the body
     parse: float | None = None  # the spider's callback
-    elapsed: float | None = None  # the whole fetch, middleware included
+    elapsed: float | None = None  # the whole fetch, redirects and middleware included
+
+
+_NONE = Timings()
 
 
 @dataclass(slots=True)
@@ -101,9 +105,8 @@ class Visit:
     canonical_url: str | None = None  # what the page names as such, when that is another
     content: int | None = None  # 64-bit hash of the body, when it counts as a duplicate's
     size: int | None = None  # bytes of the decoded body
-    timings: Timings = field(default=Timings())
+    timings: Timings = _NONE
     error: str | None = None  # a traceback, for `crawler status --errors`
-    finished_at: float = 0.0
     items: list[ItemRow] = field(default_factory=list)
     requests: list[NewRequest] = field(default_factory=list)
 

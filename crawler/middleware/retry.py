@@ -25,8 +25,10 @@ def retry(settings: Settings) -> Middleware:
     restarts too. After the last try the failure passes through as it is.
     """
 
+    retries = settings.retries
+
     async def retry_failures(request: Request, call_next: Handler) -> Response:
-        last = request.attempts >= settings.retries
+        last = request.attempts >= retries
         try:
             response = await call_next(request)
         except FetchError as error:
@@ -38,7 +40,7 @@ def retry(settings: Settings) -> Middleware:
             # Of a middleware of the user's, which need not look at the tries; or of a robots.txt
             # that is not to be had where a redirect leads.
             if last and later.counts:
-                detail = f"it was put back {settings.retries + 1} times"
+                detail = f"it was put back {retries + 1} times"
                 raise FetchError(later.reason, detail) from later
             raise
         if last or not is_retry_status(response.status):

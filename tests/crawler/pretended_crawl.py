@@ -1,7 +1,6 @@
 """The scheduler between a real store and a real committer, with workers that only pretend."""
 
 import asyncio
-import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -138,13 +137,13 @@ class Crawl:
             return await self.outcome(job.row)
 
     def _watch_contacts(self) -> None:
-        """Note every contact that is begun, just before the gate hears of it."""
+        """Note every contact that is begun, with the time that the gate hears of."""
         begun, left = self.scheduler.begun, self.scheduler.left
 
-        def note_begun(gate: HostGate) -> None:
+        def note_begun(gate: HostGate, now: float) -> None:
             self.inside[gate.host] += 1
-            self.contacts.append((gate.host, time.monotonic(), self.inside[gate.host]))
-            begun(gate)
+            self.contacts.append((gate.host, now, self.inside[gate.host]))
+            begun(gate, now)
 
         def note_left(gate: HostGate, *, begun: bool = True) -> None:
             self.inside[gate.host] -= 1

@@ -225,6 +225,10 @@ ANSWERS = {
     "cut chunks": CHUNKED + b"5\r\nabc",
     "bad chunk": CHUNKED + b"3\r\nabc\r\nzz\r\nabc\r\n",
     "two lengths": b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nContent-Length: 4\r\n\r\nabcd",
+    "no body, with a length": b"HTTP/1.1 204 No Content\r\nContent-Length: 3\r\n\r\nabc",
+    "a length and chunks": CHUNKED[:-2] + b"Content-Length: 3\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+    "a length too large": b"HTTP/1.1 200 OK\r\nContent-Length: 999999999999999\r\n\r\nabc",
+    "a length in the body": head() + b"\r\nContent-Length: 3\r\n\r\nabc",
     "no HTTP": b"<html>\r\n\r\nno HTTP</html>",
 }
 
