@@ -48,7 +48,8 @@ class Round:
     def add(self, latency: float, in_flight: int) -> None:
         """Note an answer."""
         self.answers += 1
-        self.peak = max(self.peak, in_flight)
+        if in_flight > self.peak:
+            self.peak = in_flight
         if len(self.latencies) < _SAMPLE:
             self.latencies.append(latency)
 

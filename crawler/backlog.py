@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Iterable
 
-from storage.records import NewRequest, Visit
+from storage.records import Visit
 
 # Bytes, about, that pages may have brought: no callback begins beyond it.
 _MOST = 12 << 20
@@ -100,7 +100,7 @@ class Backlog:
             self._room.set()
 
     def page(self) -> "Bringing":
-        """Return what a page has brought so far: nothing."""
+        """Return what stands for a page whose callback is under way."""
         return Bringing(self)
 
     async def _enter(self) -> None:
@@ -116,27 +116,22 @@ class Backlog:
 
 
 class Bringing:
-    """What a page whose callback is running has brought."""
+    """A page whose callback is running, and what it does with others."""
 
-    __slots__ = ("_alone", "_backlog", "weight")
+    __slots__ = ("_alone", "_backlog")
 
     def __init__(self, backlog: Backlog) -> None:
-        self.weight = 0
         self._backlog = backlog
         self._alone = False
-
-    def found(self, record: NewRequest) -> None:
-        """Count a request."""
-        self.weight += _OF_A_REQUEST + len(record.url)
 
     def slow(self) -> None:
         """Note that it takes longer than a turn of the event loop."""
         self._backlog._slow.setdefault(self, time.monotonic() + _SLOW_FOR)
 
-    async def turn(self) -> None:
+    async def turn(self, weight: int = 0) -> None:
         """Let others go on; and wait, with much in hand, until nobody else has as much."""
         self.slow()
-        if self.weight > _MUCH and not self._alone:
+        if weight > _MUCH and not self._alone:
             await self._backlog._enter()
             self._alone = True
         else:
@@ -151,7 +146,14 @@ class Bringing:
             self._backlog._leave()
 
 
+def weight_of(requests: int, characters: int) -> int:
+    """Return about how many bytes so many requests take, whose urls are so long together."""
+    return _OF_A_REQUEST * requests + characters
+
+
 def _weight(visit: Visit) -> int:
-    links = sum(_OF_A_REQUEST + len(request.url) for request in visit.requests)
+    urls = sum(len(request.url) for request in visit.requests)
     values = (value for item in visit.items for value in item.values)
-    return links + sum(len(value) for value in values if isinstance(value, str | bytes))
+    return weight_of(len(visit.requests), urls) + sum(
+        len(value) for value in values if isinstance(value, str | bytes)
+    )

@@ -62,6 +62,8 @@ class Breaker:
 
     def answered(self) -> bool:
         """Note an answer, whatever it says; return whether it ended a rest."""
+        if not (self.failures or self.rests or self.silent):
+            return False
         was_open = self.open
         self.failures, self.rests, self.until, self.probing = 0, 0, 0.0, False
         self.silent.clear()

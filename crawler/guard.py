@@ -125,7 +125,8 @@ class Guard:
             if len(self._checked) >= _REMEMBERED:
                 self._checked.clear()
             self._checked[origin] = address  # what may be contacted once may be for good
-        _DESTINATION.set(address)
+        if _DESTINATION.get() is not address:  # to set it takes ten times as long
+            _DESTINATION.set(address)
 
     def open(self, addr_info: Any) -> socket.socket:
         """Return a socket for a connection to an entry of `getaddrinfo`: a `socket_factory`.

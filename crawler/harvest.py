@@ -7,7 +7,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel
 
-from crawler.backlog import Backlog
+from crawler.backlog import Backlog, Bringing, weight_of
 from crawler.callbacks import CallbackError, Methods
 from crawler.links import Discovery, Followed
 from crawler.request import Request, is_plain, stands_for_url
@@ -48,7 +48,8 @@ class Harvest:
         self._methods = methods
         self._nofollow = nofollow
         self._position = 0
-        self._bringing = (backlog or Backlog()).page()
+        self._backlog = backlog or Backlog()
+        self._bringing: Bringing | None = None  # most callbacks are through in no time
         self._urls = 0  # how long those found are together
         self._requests: dict[int, NewRequest] = {}
 
@@ -109,11 +110,16 @@ class Harvest:
 
     def slow(self) -> None:
         """Note that the callback, which never waits for anything, will take a while."""
-        self._bringing.slow()
+        self._under_way().slow()
 
     async def turn(self) -> None:
         """Let the other pages go on."""
-        await self._bringing.turn()
+        await self._under_way().turn(weight_of(len(self._requests), self._urls))
+
+    def _under_way(self) -> Bringing:
+        if self._bringing is None:
+            self._bringing = self._backlog.page()
+        return self._bringing
 
     def __enter__(self) -> Self:
         return self
@@ -124,12 +130,12 @@ class Harvest:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bringing.over()
+        if self._bringing is not None:
+            self._bringing.over()
 
     def _found(self, record: NewRequest) -> None:
         known = self._requests.setdefault(record.fingerprint, record)
         if known is record:
-            self._bringing.found(record)
             self._urls += len(record.url)
             if self._urls > _LONGEST:
                 what = f"the urls it yields are longer than {_LONGEST >> 20} MiB together"

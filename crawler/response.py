@@ -271,8 +271,7 @@ class Response:
         A page that several of them lead to is yielded once; elements without a url are passed
         over. Raises `ValueError` when not exactly one of `urls`, `css` and `xpath` is given.
         """
-        given = [way for way in (urls, css, xpath) if way is not None]
-        if len(given) != 1:
+        if (urls is not None) + (css is not None) + (xpath is not None) != 1:
             raise ValueError("follow_all takes one of: urls, css=, xpath=")
         query = urls if isinstance(urls, str) else css
         followed: set[str] | None = None
