@@ -26,8 +26,9 @@ from yarl import URL
 
 from crawler.connector import OUT_OF_FILES, WireConnector
 from crawler.errors import FetchError
+from crawler.head import fault_in
 from crawler.url import host_of, origin_of
-from crawler.wire import Wire, fault_in, with_news
+from crawler.wire import Wire, with_news
 
 _MOST_ORIGINS = 4096
 _KEPT_FOR = 30.0  # seconds, or up to twice that
@@ -101,7 +102,10 @@ class Exchange:
     ) -> None:
         self._connector = connector
         self._timeout = timeout
-        self._parameters = parameters
+        # Of answers with a body and, as to HEAD, without.
+        self._expected: tuple[dict[str, Any], ...] = tuple(
+            {"skip_payload": skip, "read_until_eof": True, **parameters} for skip in (False, True)
+        )
         self._usual = usual
         self._origins: dict[str, tuple[aiohttp.ClientRequest, ConnectionKey, bytes]] = {}
         self._kept: dict[ConnectionKey, list[Connection]] = {}
@@ -211,7 +215,7 @@ class Exchange:
 
     def _write(self, wire: Wire, request: bytes, skip_payload: bool) -> None:
         # Not before: what had come until now would have been taken for the answer.
-        wire.set_response_params(skip_payload=skip_payload, read_until_eof=True, **self._parameters)
+        wire.expect(self._expected[skip_payload])
         assert wire.transport is not None
         wire.transport.write(request)
 

@@ -18,13 +18,14 @@ from crawler.decoding import ACCEPT_ENCODING
 from crawler.errors import DropRequest, FetchError
 from crawler.exchange import Answer, Exchange
 from crawler.guard import AddressRefused, Guard
+from crawler.head import fault_in, headers_as_text
 from crawler.request import Request
 from crawler.resolver import NO_SUCH_NAME, Resolver
 from crawler.response import Response
 from crawler.settings import Settings
 from crawler.throttle import Throttle
 from crawler.url import canonical, host_of, is_web, origin_of
-from crawler.wire import MAX_HEADERS, MAX_LINE, fault_in, headers_as_text
+from crawler.wire import MAX_HEADERS, MAX_LINE
 
 # Called before each redirect hop with the url left and the url to come: waits for the next
 # host's turn, and raises `DropRequest` when the page must not be fetched.

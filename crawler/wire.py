@@ -6,18 +6,18 @@ in aiohttp and relied on here is pinned by `tests/crawler/test_wire_aiohttp.py`.
 
 import asyncio
 import math
-import re
 import select
 import ssl
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import Any, cast
 
 from aiohttp.client_proto import ResponseHandler
-from aiohttp.http import HttpVersion10, HttpVersion11, RawResponseMessage
+from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
-from multidict import CIMultiDict, CIMultiDictProxy
 
 from crawler.errors import FetchError
+from crawler.head import fault_of, unreadable
+from crawler.whole import Heads, Whole, parts_of
 
 MAX_HEAD = 256 * 1024  # bytes of status line and headers, interim responses included; as Chrome
 MAX_HEADERS = 256
@@ -28,10 +28,6 @@ RATE_WINDOW = 10.0  # seconds over which the rate of an answer is measured
 # each byte of the body. A chunk of one byte has 5.
 _OVERHEAD_FREE = 16 * 1024
 _OVERHEAD_PER_BYTE = 16
-# The length of a plain answer, as nearly all say it.
-_LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
-# A byte of a header that is not UTF-8, as aiohttp gives it.
-_BYTE = re.compile("[\udc80-\udcff]")
 _LATE = 1.0  # seconds; a timer that is later than this was held up by us, not by the server
 _WARY = 60.0  # seconds that no connection to a server is kept which broke one as it was used again
 _MOST_DISTRUSTED = 10_000  # servers; then all of them get another chance
@@ -59,6 +55,8 @@ class Wire(ResponseHandler):
         self._least = min_rate * RATE_WINDOW  # bytes that must come in a window
         self._asking = False  # a request is out, and its answer not complete
         self._answered = False  # the head of its answer has come
+        self._parameters: Mapping[str, Any] | None = None  # of a parser, not made yet
+        self._heads: Heads | None = None
         self._body: StreamReader | None = None
         self._chunked = False
         self._head_size = 0
@@ -127,14 +125,26 @@ class Wire(ResponseHandler):
         self._asking = False
         self.set_exception(error)
 
+    def expect(self, parameters: Mapping[str, Any]) -> None:
+        """Make ready for the answer to a request that is about to be sent.
+
+        As aiohttp does by `set_response_params`, but for the parser: most answers need none.
+        """
+        self._begin()
+        self._parameters = parameters
+
     def set_response_params(self, **params: Any) -> None:
-        """Make ready for the answer to a request that is about to be sent."""
+        """See `expect`; called by aiohttp itself."""
+        self._begin()
+        super().set_response_params(**params)
+
+    def _begin(self) -> None:
         self._asking = True
         self._answered = self._chunked = self._has_paused = False
         self._body = None
         self._last = b""
         self._head_size = self._interim = self._received = 0
-        super().set_response_params(**params)
+        self._parameters = None
 
     # ── an answer ───────────────────────────────────────────────────────────────────────
 
@@ -146,11 +156,12 @@ class Wire(ResponseHandler):
         elif not data:  # reading goes on after a pause, with what aiohttp has held back
             self._take(data)
         else:
-            is_first = not self._received
-            if is_first:
+            if not self._received:
+                if self._take_whole(data):
+                    return
                 self._open_window()
             self._received += len(data)
-            if not (self._answered or (is_first and self._begins_plainly(data))):
+            if not self._answered:
                 data = self._take_head(data)
             # What follows a head that was refused is of no use, and the connection closed.
             if data and self._exception is None:
@@ -158,16 +169,26 @@ class Wire(ResponseHandler):
             if self._chunked and self._asking and not self._reading_paused:
                 self._check_overhead()
 
-    def _begins_plainly(self, data: bytes) -> bool:
-        """Say whether nothing comes after the answer that begins so: the parser may have it whole.
-
-        A copy less, and one call of the parser instead of two.
-        """
-        if self._skip_payload or not data.startswith(b"200", len(b"HTTP/1.1 ")):
-            return False
-        end = data.find(b"\r\n\r\n")
-        length = _LENGTH.search(data, 0, end + 2) if end >= 0 else None
-        return length is not None and len(data) - end - 4 <= int(length[1])
+    def _take_whole(self, data: bytes) -> bool:
+        """Take up an answer that has come in one piece; False when this is none, or an odd one."""
+        parameters, self._parameters = self._parameters, None
+        if parameters is None:
+            return False  # it answers a request of aiohttp's own
+        parts = None if parameters["skip_payload"] else parts_of(data)
+        if parts is not None:
+            head, body = parts
+            heads = self._heads or Heads(self, self._loop, parameters)
+            message = heads.read(head)
+            self._heads = heads if message is not None else None
+            if message is not None and not fault_of(message):
+                self._received = len(data)
+                self._answered = True
+                self._should_close |= message.should_close
+                self._complete()
+                super().feed_data((message, cast(StreamReader, Whole(body))), 0)
+                return True
+        super().set_response_params(**parameters)
+        return False
 
     def _take_head(self, data: bytes) -> bytes:
         """Give the head of the answer to the parser, and return what follows it.
@@ -195,7 +216,7 @@ class Wire(ResponseHandler):
         super().data_received(data)
         if self._exception is not None:
             # Without this, whoever reads the body waits for ever for the rest of it.
-            self._fail_body(_unreadable(self._exception))
+            self._fail_body(unreadable(self._exception))
         elif asking and not self._asking and self._parser is not None and self._begins_another():
             self._hang_up()
 
@@ -212,7 +233,7 @@ class Wire(ResponseHandler):
             if self._interim > MAX_INTERIM:
                 self._fail("bad_response", f"more than {MAX_INTERIM} responses of 1xx")
                 return
-        elif fault := _fault_of(message):
+        elif fault := fault_of(message):
             self._fail("bad_response", fault)
             return
         else:
@@ -265,6 +286,7 @@ class Wire(ResponseHandler):
         if self._watch is not None:
             self._watch.cancel()
             self._watch = None
+        self._heads = None  # which holds on to this
         ours = self.transport is None  # closed by `close` or `abort`, which take it away
         if self._asking and self._used and not self._received and not ours:
             # It was given up as we took it up again: so may the next one, at each try.
@@ -357,51 +379,3 @@ def with_news(wires: Iterable[Wire]) -> set[int]:
     for wire in wires:
         poll.register(wire.number, select.POLLIN)
     return {number for number, _ in poll.poll(0)}
-
-
-def headers_as_text(headers: CIMultiDictProxy[str]) -> CIMultiDictProxy[str]:
-    """Return the headers as text: UTF-8, or else Latin-1, in which every byte is a character.
-
-    aiohttp leaves lone surrogates where it is not UTF-8, and no file or database takes those.
-    In a `Location` they are escaped: browsers ask for such bytes as they are.
-    """
-    if all(map(str.isascii, headers.values())):
-        return headers
-    return CIMultiDictProxy(CIMultiDict((k, _text(k, value)) for k, value in headers.items()))
-
-
-def _text(name: str, value: str) -> str:
-    if not _BYTE.search(value):
-        return value
-    if name.lower() == "location":
-        return _BYTE.sub(lambda byte: f"%{ord(byte[0]) - 0xDC00:02X}", value)
-    return value.encode("utf-8", "surrogateescape").decode("latin-1")
-
-
-def fault_in(message: str) -> str:
-    """Return what is wrong in one line, from a message of aiohttp's parser, which has several."""
-    return " ".join(message.partition("\n\n")[0].split()).rstrip(":")
-
-
-def _fault_of(message: RawResponseMessage) -> str:
-    """Return what is wrong with a response's head, "" for nothing.
-
-    What the parser itself refuses does not come here: lengths that are no number, or two, or
-    with a transfer coding; names with odd characters; bare CR; NUL.
-    """
-    if message.code < 200:
-        return f"nobody asked for status {message.code}"
-    if message.version not in (HttpVersion10, HttpVersion11):
-        return "not HTTP/1"
-    if "Transfer-Encoding" in message.headers:
-        codings = message.headers.getall("Transfer-Encoding")
-        # RFC 9112, 6.1 and 6.3: with any other, or in HTTP/1.0, the end of the body is a guess.
-        if message.version == HttpVersion10 or [one.lower() for one in codings] != ["chunked"]:
-            return f"Transfer-Encoding is {', '.join(codings)[:40]!r}"
-    return ""
-
-
-def _unreadable(error: BaseException) -> FetchError:
-    if isinstance(error, FetchError):
-        return error
-    return FetchError("bad_response", fault_in(getattr(error, "message", "")), retryable=True)

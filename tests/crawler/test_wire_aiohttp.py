@@ -78,6 +78,17 @@ async def test_aiohttps_parser_tells_whether_another_message_has_begun() -> None
         assert (one.feed_eof() is not None) is begun, after
 
 
+async def test_aiohttps_parser_may_read_one_head_after_the_other() -> None:
+    loop = asyncio.get_running_loop()
+    parser = HttpResponseParser(ResponseHandler(loop), loop, 2**16, response_with_body=False)
+    for status, length in ((200, 5), (404, 0), (200, 10**15 - 1)):
+        head = b"HTTP/1.1 %d OK\r\nContent-Length: %d\r\n\r\n" % (status, length)
+        messages, upgraded, rest = parser.feed_data(head)
+        assert [message.code for message, _ in messages] == [status]
+        assert not upgraded
+        assert not rest
+
+
 async def test_a_stream_that_failed_and_ended_tells_of_the_failure() -> None:
     """In whatever order: aiohttp ends every body when the connection is lost."""
     loop = asyncio.get_running_loop()

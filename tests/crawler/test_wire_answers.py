@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from crawler import wire
 from crawler.errors import FetchError
 from crawler.request import Request
+from crawler.whole import Whole
 from crawler.wire import MAX_HEAD, MAX_INTERIM, Wire
 from tests.crawler.hostile_fetches import ONE, TWO, fetch, reason
 from tests.crawler.hostile_fetches import run as run
@@ -154,6 +155,17 @@ async def test_after_a_pause_that_a_chunk_has_ended_with_nothing_stays_unread() 
 # ── however packets are cut ─────────────────────────────────────────────────────────────────
 
 
+PARAMETERS = {
+    "skip_payload": False,
+    "read_until_eof": True,
+    "auto_decompress": False,
+    "read_bufsize": 1 << 18,
+    "max_line_size": wire.MAX_LINE,
+    "max_field_size": wire.MAX_LINE,
+    "max_headers": wire.MAX_HEADERS,
+}
+
+
 class _Transport(asyncio.Transport):
     """A way out that leads nowhere."""
 
@@ -176,11 +188,11 @@ class _Transport(asyncio.Transport):
     abort = close
 
 
-def _fed(*packets: bytes, min_rate: float = 0.0) -> tuple[Wire, StreamReader]:
+def _fed(*packets: bytes, min_rate: float = 0.0) -> tuple[Wire, StreamReader | Whole]:
     """A connection that got these packets for an answer, and the body of the answer."""
     connection = Wire(asyncio.get_running_loop(), min_rate=min_rate, distrusted={})
     connection.connection_made(_Transport())
-    connection.set_response_params(read_until_eof=True, auto_decompress=False)
+    connection.expect(PARAMETERS)
     for packet in packets:
         if connection.transport is not None:
             connection.data_received(packet)
@@ -191,7 +203,7 @@ def _fed(*packets: bytes, min_rate: float = 0.0) -> tuple[Wire, StreamReader]:
 
 async def _outcome(packets: list[bytes]) -> tuple[object, ...]:
     connection, body = _fed(*packets)
-    fault = connection.exception() or body.exception()
+    fault = connection.exception() or (isinstance(body, StreamReader) and body.exception())
     content = b""
     if connection._buffer:
         connection._buffer.clear()  # as whoever waits for the head does
@@ -201,7 +213,8 @@ async def _outcome(packets: list[bytes]) -> tuple[object, ...]:
         connection.eof_received()
         connection.connection_lost(None)
         try:
-            content = await body.read()
+            while not body.at_eof():
+                content += await body.readany()
         except (FetchError, aiohttp.ClientPayloadError) as error:
             return ("failed", getattr(error, "reason", "truncated"))
         return ("done", content, kept)
@@ -243,6 +256,31 @@ def test_what_becomes_of_an_answer_does_not_hang_on_how_it_is_cut(
     places = sorted({0, len(answer), *(cut for cut in cuts if cut < len(answer))})
     packets = [answer[at:end] for at, end in pairwise(places)]
     assert asyncio.run(_outcome(packets)) == asyncio.run(_outcome([answer]))
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [("a length", True), ("closing", False), ("no body, with a length", False), ("chunks", False)],
+)
+async def test_an_answer_in_one_piece_needs_no_stream(name: str, whole: bool) -> None:
+    _, body = _fed(ANSWERS[name])
+    assert isinstance(body, Whole) is whole
+
+
+async def test_answers_in_one_piece_may_follow_each_other_and_others() -> None:
+    """One parser reads the heads, and forgets each of them."""
+    connection, _ = _fed(response("one"))
+    await connection.read()
+    other = response("ok")
+    for number, answer in enumerate((other, CHUNKED + b"2\r\nok\r\n0\r\n\r\n", other) * 3):
+        assert not connection._buffer
+        connection.expect(PARAMETERS)
+        connection.data_received(answer)
+        message, body = await connection.read()
+        assert (message.code, await body.readany()) == (200, b"ok")
+        assert isinstance(body, Whole) is (number % 3 != 1)
+        assert connection.is_usable
+        assert not connection.should_close
 
 
 @pytest.mark.parametrize("name", ANSWERS)
