@@ -11,6 +11,7 @@ from crawler.errors import FetchError
 from crawler.exchange import Answer
 from crawler.places import PLACE, Place, Places, rank_of
 from crawler.url import host_of
+from crawler.whole import Whole
 
 # Wire bytes that are decoded without a pause. The costliest there are, zstd frames of 9 bytes,
 # take 30 ms. A piece of a bomb makes 200 times as much: until there is a place, it is a small one.
@@ -29,6 +30,19 @@ class Bodies:
         self._limit = max_body
         self.places = Places()  # of visits
         self._places_of_others = Places()
+
+    def at_hand(self, answer: aiohttp.ClientResponse | Answer, first: int | None) -> bytes | None:
+        """Return a body that has come with its head, as most do; None when `read` must see to it.
+
+        It is small enough to need no place, and was not encoded.
+        """
+        content = answer.content
+        if not isinstance(content, Whole) or "Content-Encoding" in answer.headers:
+            return None
+        size = len(content.body)
+        if size > (self._limit if first is None else first) or rank_of(size):
+            return None
+        return content.body
 
     async def read(
         self,
@@ -49,11 +63,7 @@ class Bodies:
         if first is None and length is not None and length > limit:
             raise FetchError("too_large", f"{length} bytes announced, {limit} allowed")
         decoder = None
-        if "Content-Encoding" not in answer.headers:
-            small = length is not None and length <= limit and not rank_of(length)
-            if small and answer.content.is_eof():  # it came with its head, as most pages do
-                return answer.content.read_nowait()
-        else:
+        if "Content-Encoding" in answer.headers:
             codings = ", ".join(answer.headers.getall("Content-Encoding"))
             decoder = decoder_for(codings, max_body=limit, beginning=first is not None)
         parts: list[bytes] = []

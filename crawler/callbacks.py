@@ -4,7 +4,7 @@ import asyncio
 import inspect
 import time
 import traceback
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator, Mapping
 from inspect import CO_ITERABLE_COROUTINE
 from types import GeneratorType
 from typing import Any, Protocol
@@ -191,8 +191,10 @@ async def end_hook(result: Any, *, timeout: float) -> None:
         await _bounded(result, timeout)
 
 
-async def run_callback(result: Any, taker: Taker, *, timeout: float, most: int) -> None:
-    """Give each thing that a callback yields to `taker`.
+def run_callback(
+    result: Any, taker: Taker, *, timeout: float, most: int
+) -> Coroutine[Any, Any, None]:
+    """Give each thing that a callback yields to `taker`; to be awaited.
 
     `result` is what calling it returned: a generator (sync or async), a coroutine, an iterable,
     a single item or request, or None. Raises `CallbackError` when it takes longer than `timeout`
@@ -203,9 +205,8 @@ async def run_callback(result: Any, taker: Taker, *, timeout: float, most: int) 
     if (type(result) is not GeneratorType or result.gi_code.co_flags & CO_ITERABLE_COROUTINE) and (
         inspect.isawaitable(result) or isinstance(result, AsyncIterator)
     ):
-        await _bounded(_take_async(result, taker, most), timeout)
-    else:
-        await _take_plain(result, taker, timeout, most)
+        return _bounded(_take_async(result, taker, most), timeout)
+    return _take_plain(result, taker, timeout, most)
 
 
 async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> None:

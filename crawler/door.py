@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import ContextVar
-from functools import partial
 
 from crawler.contact import Contact, Courtesy
 from crawler.errors import DropRequest, FetchError, InvalidUrl, KnownPage, RetryLater
@@ -49,8 +48,7 @@ class Door:
         contact = request.contact
         if isinstance(contact, Contact) and not contact.over:
             _take_up(request, contact)
-            refuse = partial(self._refuse_known, request)
-            return await self._passage.fetch(request, contact, refuse)
+            return await self._passage.fetch(request, contact, self._refuse_known)
         # A middleware's own request, or a spider's (which may be that of a page it has, again).
         # What the visit holds meanwhile might be the very slot that this one waits for.
         if (outer := VISITING.get()) is not None:

@@ -218,7 +218,10 @@ class Fetcher:
                 elif answer.status == 206 and not any(name.lower() == "range" for name in sent):
                     raise FetchError("bad_response", "a part of what was asked for", retryable=True)
                 else:
-                    content = await self._bodies.read(answer, first, deadline, url)
+                    whole = self._bodies.at_hand(answer, first)
+                    if whole is None:
+                        whole = await self._bodies.read(answer, first, deadline, url)
+                    content = whole
                 phases.body = time.perf_counter() - started - phases.ttfb
         except (aiohttp.ClientError, ssl.SSLError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ClientError):

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
 from inspect import isasyncgenfunction, iscoroutinefunction
 from types import TracebackType
 from typing import Any, Protocol, Self
@@ -153,7 +153,8 @@ class OwnParser:
                 if response.is_costly and not _waits(callback):
                     harvest.slow()
                 await response.parse_ahead()
-            await self._collect(callback, (response,), request.cb_kwargs, harvest, visit)
+            await self._run(callback(response, **request.cb_kwargs), harvest)
+        visit.items, visit.requests = harvest.items, harvest.requests
         request.phases.parse = time.perf_counter() - started
         self._selects[request.callback] = "tree" in vars(response)
 
@@ -161,23 +162,11 @@ class OwnParser:
         if failure.request.errback is not None:
             errback = self._methods.of(failure.request.errback)
             with self._harvest(row, failure.request.url) as harvest:
-                await self._collect(errback, (failure,), {}, harvest, visit)
+                await self._run(errback(failure), harvest)
+            visit.items, visit.requests = harvest.items, harvest.requests
 
-    async def _collect(
-        self,
-        method: Callable[..., Any],
-        arguments: tuple[Any, ...],
-        keywords: Mapping[str, Any],
-        harvest: Harvest,
-        visit: Visit,
-    ) -> None:
-        await run_callback(
-            method(*arguments, **keywords),
-            harvest,
-            timeout=self._timeout,
-            most=self._most,
-        )
-        visit.items, visit.requests = harvest.items, harvest.requests
+    def _run(self, result: Any, harvest: Harvest) -> Awaitable[None]:
+        return run_callback(result, harvest, timeout=self._timeout, most=self._most)
 
 
 def _waits(callback: Callable[..., Any]) -> bool:

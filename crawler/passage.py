@@ -25,7 +25,7 @@ class Passage:
         self,
         request: Request,
         contact: Contact,
-        refuse: Callable[[str], Awaitable[None]] | None = None,
+        refuse: Callable[[Request, str], Awaitable[None]] | None = None,
         *,
         first: int | None = None,
         max_redirects: int | None = None,
@@ -45,7 +45,7 @@ class Passage:
             slots.release()  # nobody waits for a host while holding what others wait for
             held = False
             if refuse is not None:
-                await refuse(target)
+                await refuse(request, target)
             await contact.hop(url, target)
             held = await slots.acquire()
             contact.begin()

@@ -270,6 +270,7 @@ class Scheduler:
         """Forget what is settled, and look for the new work that a commit has brought."""
         now = time.monotonic()
         lanes: dict[str, Lane] = {}
+        limited = self._quota.limited
         for visit in visits:
             if (lane := lanes.get(visit.host)) is None:
                 lane = lanes[visit.host] = self._lane(visit.host)
@@ -279,8 +280,8 @@ class Scheduler:
                 self._outstanding.remove(visit.id)
                 counts = visit.state in ("done", "failed") and visit.id not in committed.again
                 self._finished += counts
-                self._quota.settled(visit.host, counts=counts)
-                if self._quota.limited:
+                if limited:
+                    self._quota.settled(visit.host, counts=counts)
                     self._arm(lane, now)
             if visit.not_before is not None:
                 lane.due = min(lane.due, now + seconds_until(visit.not_before))

@@ -66,10 +66,10 @@ class Heads:
 class Whole:
     """The body of such an answer: what is used of aiohttp's `StreamReader`."""
 
-    __slots__ = ("_body",)
+    __slots__ = ("body",)
 
     def __init__(self, body: bytes) -> None:
-        self._body = body
+        self.body = body
 
     def is_eof(self) -> bool:
         """Whether all of it has come."""
@@ -77,17 +77,13 @@ class Whole:
 
     def at_eof(self) -> bool:
         """Whether all of it was read."""
-        return not self._body
+        return not self.body
 
     def on_eof(self, callback: Callable[[], None]) -> None:
         """Call back when all of it has come."""
         callback()
 
-    def read_nowait(self) -> bytes:
-        """Return what is left of it."""
-        body, self._body = self._body, b""
-        return body
-
     async def readany(self) -> bytes:
-        """Return the same."""
-        return self.read_nowait()
+        """Return what is left of it."""
+        body, self.body = self.body, b""
+        return body
