@@ -26,9 +26,15 @@ class Links:
         `known` is what was found before in its `directory`, which is "" where none counts.
         """
         self._base = base
-        self.directory = ""
         self._ways: dict[str, str] = {}  # to other directories
-        self.known: dict[str, str] = {}
+        # Most pages are in a directory of which others have been seen.
+        self.directory = base[: base.rfind("/") + 1]
+        known = _LINKS.of_known(self.directory)
+        if known is not None and "?" not in base and "#" not in base:
+            self.known = known
+            return
+        self.directory = ""
+        self.known = {}
         if is_web(base):
             path = base.partition("#")[0].partition("?")[0]
             if path.rfind("/") < len("https://"):  # `http://host`, of a response made by hand
@@ -124,6 +130,9 @@ class _KnownLinks:
     def __init__(self) -> None:
         self.room = _ROOM
         self._by_directory: dict[str, dict[str, str]] = {}
+
+    def of_known(self, directory: str) -> dict[str, str] | None:
+        return self._by_directory.get(directory)
 
     def of(self, directory: str) -> dict[str, str]:
         known = self._by_directory.get(directory)

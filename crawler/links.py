@@ -150,6 +150,8 @@ class Followed:
     def __next__(self) -> Request:
         ready = self._ready
         url = ready.popleft() if ready else self.links.to_page(next(self._pages))
+        if not self._arguments:
+            return Request(url, self._callback)
         return Request(url, self._callback, **self._arguments)
 
     def next_pages(self) -> list[str]:

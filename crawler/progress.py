@@ -42,17 +42,13 @@ class Progress:
         """Count a group of visits and what it brought."""
         totals, undone = self.totals, committed.dropped | committed.again
         refused = committed.refused
-        for visit in visits:
-            if visit.state == "queued" or visit.id in undone:
-                continue
-            if visit.state == "failed" or visit.id in refused:
-                totals.failed += 1
-            elif visit.state == "done":
-                totals.done += 1
-            else:
-                totals.skipped += 1
-            totals.queued -= 1
-            self.pages += visit.timings.elapsed is not None
+        settled = [one for one in visits if one.state != "queued" and one.id not in undone]
+        states = ["failed" if one.id in refused else one.state for one in settled]
+        totals.done += states.count("done")
+        totals.failed += states.count("failed")
+        totals.skipped += states.count("skipped")
+        totals.queued -= len(states)
+        self.pages += sum([one.timings.elapsed is not None for one in settled])
         self.added(committed)
         totals.items += committed.items
         now = time.monotonic()

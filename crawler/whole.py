@@ -14,15 +14,14 @@ from aiohttp.http import HttpProcessingError, HttpResponseParser, RawResponseMes
 
 # As nearly all say it; what says it otherwise, or twice, is left to aiohttp.
 _LENGTH = re.compile(rb"\r\n[Cc]ontent-[Ll]ength: (\d{1,15})\r\n")
-_END = b"\r\n\r\n"
 _STATUS = len(b"HTTP/1.1 ")
 _NO_BODY = (b"1", b"204", b"304")  # whatever length they name
 
 
 def parts_of(data: bytes) -> tuple[bytes, bytes] | None:
     """Return head and body of what may be an answer in one piece; None if it is none."""
-    end = data.find(_END) + len(_END)
-    if end < len(_END) or data.startswith(_NO_BODY, _STATUS):
+    end = data.find(b"\r\n\r\n") + 4
+    if end < 4 or data.startswith(_NO_BODY, _STATUS):
         return None
     length = _LENGTH.search(data, 0, end)
     if length is None or len(data) - end != int(length[1]):

@@ -9,7 +9,7 @@ import math
 import select
 import ssl
 from collections.abc import Iterable, Mapping
-from typing import Any, cast
+from typing import Any
 
 from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
@@ -55,7 +55,7 @@ class Wire(ResponseHandler):
         self._least = min_rate * RATE_WINDOW  # bytes that must come in a window
         self._asking = False  # a request is out, and its answer not complete
         self._answered = False  # the head of its answer has come
-        self._parameters: Mapping[str, Any] | None = None  # of a parser, not made yet
+        self._parameters: Mapping[str, Any] = {}  # of a parser, not made yet
         self._heads: Heads | None = None
         self._body: StreamReader | None = None
         self._chunked = False
@@ -130,21 +130,22 @@ class Wire(ResponseHandler):
 
         As aiohttp does by `set_response_params`, but for the parser: most answers need none.
         """
-        self._begin()
+        self._asking = True
+        self._answered = False
+        self._body = None
+        self._received = 0
         self._parameters = parameters
 
     def set_response_params(self, **params: Any) -> None:
         """See `expect`; called by aiohttp itself."""
-        self._begin()
-        super().set_response_params(**params)
+        self.expect({})
+        self._make_parser(params)
 
-    def _begin(self) -> None:
-        self._asking = True
-        self._answered = self._chunked = self._has_paused = False
-        self._body = None
+    def _make_parser(self, parameters: Mapping[str, Any]) -> None:
+        self._chunked = self._has_paused = False
         self._last = b""
-        self._head_size = self._interim = self._received = 0
-        self._parameters = None
+        self._head_size = self._interim = 0
+        super().set_response_params(**parameters)
 
     # ── an answer ───────────────────────────────────────────────────────────────────────
 
@@ -171,23 +172,24 @@ class Wire(ResponseHandler):
 
     def _take_whole(self, data: bytes) -> bool:
         """Take up an answer that has come in one piece; False when this is none, or an odd one."""
-        parameters, self._parameters = self._parameters, None
-        if parameters is None:
+        parameters = self._parameters
+        if not parameters:
             return False  # it answers a request of aiohttp's own
         parts = None if parameters["skip_payload"] else parts_of(data)
         if parts is not None:
-            head, body = parts
-            heads = self._heads or Heads(self, self._loop, parameters)
-            message = heads.read(head)
-            self._heads = heads if message is not None else None
+            if self._heads is None:
+                self._heads = Heads(self, self._loop, parameters)
+            message = self._heads.read(parts[0])
             if message is not None and not fault_of(message):
                 self._received = len(data)
                 self._answered = True
-                self._should_close |= message.should_close
+                if message.should_close:
+                    self._should_close = True
                 self._complete()
-                super().feed_data((message, cast(StreamReader, Whole(body))), 0)
+                super().feed_data((message, Whole(parts[1])), 0)  # type: ignore[arg-type]
                 return True
-        super().set_response_params(**parameters)
+            self._heads = None
+        self._make_parser(parameters)
         return False
 
     def _take_head(self, data: bytes) -> bytes:
