@@ -209,11 +209,13 @@ survey(PyObject *Py_UNUSED(module), PyObject *page)
     return Py_BuildValue("nnO", tags, formatting, has_base ? Py_True : Py_False);
 }
 
-/* Is it a byte that no text has (MIME Sniffing standard, section 3)? */
-static bool
+/* 1 for a byte that no text has (MIME Sniffing standard, section 3), else 0.
+
+   With the signs of arithmetic: of logical ones the compiler makes what it can do to one byte only. */
+static inline unsigned char
 is_binary(unsigned char c)
 {
-    return (c < 0x20) & (c != '\t') & (c != '\n') & (c != '\f') & (c != '\r') & (c != 0x1B);
+    return (c < 0x20) - (c == '\t') - (c == '\n') - (c == '\f') - (c == '\r') - (c == 0x1B);
 }
 
 static PyObject *

@@ -95,9 +95,10 @@ class Adaptive:
             self.round = Round(now)
             return
         this.add(latency, in_flight)
-        needed, elapsed = max(self.limit, _ANSWERS), now - this.began
-        if this.answers < needed or elapsed < _SECONDS:
+        elapsed = now - this.began
+        if this.answers < _ANSWERS or this.answers < self.limit or elapsed < _SECONDS:
             return
+        needed = max(self.limit, _ANSWERS)
         rate = this.answers / elapsed
         if self._clear(rate) or this.answers >= 2 * needed:
             self.round = Round(now)

@@ -190,9 +190,10 @@ class Contact:
 
     def _seconds(self) -> float:
         """How long the host took: that we had no place for its body says nothing about it."""
-        place = PLACE.get()
-        waited = 0.0 if place is None else place.waited
-        return max(0.0, time.monotonic() - self._since - waited)
+        seconds = time.monotonic() - self._since
+        if (place := PLACE.get()) is not None:
+            seconds -= place.waited
+        return seconds if seconds > 0.0 else 0.0
 
 
 async def _opening(gate: HostGate, places: Places) -> None:

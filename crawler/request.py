@@ -291,15 +291,19 @@ def from_record(row: QueuedRequest, models: payloads.Models | None = None) -> Re
 
     Raises `ValueError` when its payload cannot be read any more, as `payload.load` otherwise.
     """
-    extra: dict[str, Any] = payloads.load(row.payload, models) if row.payload else {}
-    request = Request(
-        row.url,
-        row.callback,
-        method=row.method,
-        body=row.body,
-        priority=row.priority,
-        **extra,
-    )
+    if not row.payload and row.method == "GET" and not row.body:  # as nearly all
+        request = Request(row.url, row.callback)
+        request.priority = row.priority
+    else:
+        extra: dict[str, Any] = payloads.load(row.payload, models) if row.payload else {}
+        request = Request(
+            row.url,
+            row.callback,
+            method=row.method,
+            body=row.body,
+            priority=row.priority,
+            **extra,
+        )
     request.id = row.id
     request.depth = row.depth
     request.attempts = row.attempts

@@ -89,7 +89,7 @@ class Selector:
     def _search(self, text: str) -> _Search | None:
         """Return how to look for a query; None where there is nothing to be found."""
         query = read_query(text)
-        root = self.root
+        root = self.root if self._root is None else self._root
         if isinstance(root, str):
             return None
         whole = self._query is None

@@ -60,7 +60,8 @@ class HostGate:
         """Return when the next contact may be made: `now`, later, or `inf` for not known yet."""
         if self.awaited or self.breaker.given_up or self.in_flight >= self.limit:
             return math.inf
-        return max(now, self.next_at, self.breaker.until)
+        opens = self.next_at if self.next_at > self.breaker.until else self.breaker.until
+        return opens if opens > now else now
 
     def enter(self) -> None:
         """Count a granted contact. With a delay, the next is counted from when it begins."""
@@ -71,7 +72,8 @@ class HostGate:
     def begin(self, now: float) -> None:
         """Note that a contact is being made now."""
         self.awaited = False
-        self.next_at = max(self.next_at, now + self.delay)
+        if now + self.delay > self.next_at:
+            self.next_at = now + self.delay
 
     def leave(self, *, begun: bool = True) -> None:
         """Note that a contact is over (or, when it has not `begun`, given up)."""
@@ -167,7 +169,7 @@ class Throttle:
         elif self._adaptive:
             # What our own event loop took of it says nothing about the host.
             own = _TURNS * self._lag
-            gate.pace.answered(now, max(0.0, seconds - own), gate.in_flight)
+            gate.pace.answered(now, seconds - own if seconds > own else 0.0, gate.in_flight)
 
     def failed(self, gate: HostGate, error: FetchError, seconds: float, page: str = "") -> None:
         """Note that no whole answer came for a page, `seconds` after the contact began."""

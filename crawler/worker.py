@@ -60,15 +60,15 @@ class Worker:
     async def work(self, jobs: "asyncio.Queue[Job | None]", visits: Inbox) -> None:
         """Serve jobs until a None comes; waits when the committer is behind."""
         while (job := await jobs.get()) is not None:
-            if isinstance(job, RobotsJob):
-                await self._ask_robots(job)
-                continue
             if isinstance(job, FetchJob):
                 place = Place()
                 try:
                     visit = await self._visit(job, place)
                 finally:
                     place.give_back()
+            elif isinstance(job, RobotsJob):
+                await self._ask_robots(job)
+                continue
             else:
                 visit = await self._refuse(job)
             await visits.put(visit)
@@ -108,7 +108,8 @@ class Worker:
             outcome = await self._fetch(request, contact, place, visit)
         # The host's slot is free again: parsing takes our time, not the host's.
         if outcome is not None:
-            KEPT.set(place)  # until the worker's next page
+            if place.rank or KEPT.get() is not None:
+                KEPT.set(place)  # until the worker's next page
             if isinstance(outcome, Response) and not self._backlog.has_room(len(outcome.body)):
                 await self._backlog.room()
             await self._parser.parse(outcome, row, visit)
