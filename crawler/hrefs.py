@@ -26,21 +26,14 @@ class Links:
         `known` is what was found before in its `directory`, which is "" where none counts.
         """
         self._base = base
-        self._ways: dict[str, str] = {}  # to other directories
         # Most pages are in a directory of which others have been seen.
-        self.directory = base[: base.rfind("/") + 1]
-        known = _LINKS.of_known(self.directory)
-        if known is not None and "?" not in base and "#" not in base:
-            self.known = known
-            return
-        self.directory = ""
-        self.known = {}
-        if is_web(base):
-            path = base.partition("#")[0].partition("?")[0]
-            if path.rfind("/") < len("https://"):  # `http://host`, of a response made by hand
-                path = canonical(path)
-            self.directory = _directory(path[: path.rindex("/") + 1])
-            self.known = _LINKS.of(self.directory)
+        directory = base[: base.rfind("/") + 1]
+        found = None if "?" in base or "#" in base else _LINKS.known(directory)
+        if found is None:
+            directory = _directory_of(base)
+            found = _LINKS.of(directory) if directory else ({}, {})
+        self.directory = directory
+        self.known, self._ways = found
 
     def to(self, href: str) -> str:
         """Return where a link leads.
@@ -55,7 +48,11 @@ class Links:
 
         White space before a fragment is part of the url; at its end it would not be.
         """
-        return self.known.get(page) or self.find(f"{page}#" if page[-1:].isspace() else page)
+        return self.known.get(page) or self.find_page(page)
+
+    def find_page(self, page: str) -> str:
+        """Return the same for one that is not `known`."""
+        return self.find(f"{page}#" if page[-1:].isspace() else page)
 
     def find(self, href: str) -> str:
         """Return the same for one that is not `known`."""
@@ -84,6 +81,7 @@ class Links:
     def _go(self, way: str) -> str:
         """Return the directory that `/`, or any number of `../`, leads to."""
         directory = self.directory
+        _LINKS.room -= len(way) + len(directory) + 200
         if way == "/":
             directory = directory[: directory.index("/", len("https://")) + 1]
         for _ in range(len(way) // len("../")):
@@ -119,9 +117,23 @@ def _depends_on_directory(href: str) -> bool:
 _OF_PAGE = "?#"  # and "", which is in every text
 
 
+def _directory_of(base: str) -> str:
+    """Return what counts of a base for most links; "" where no such thing does."""
+    if not is_web(base):
+        return ""
+    path = base.partition("#")[0].partition("?")[0]
+    if path.rfind("/") < len("https://"):  # `http://host`, of a response made by hand
+        path = canonical(path)
+    return _directory(path[: path.rindex("/") + 1])
+
+
 @lru_cache(maxsize=256)
 def _directory(path: str) -> str:
     return canonical(path)  # as it is already, but for a response that somebody made by hand
+
+
+# Where the links of a directory's pages lead, and where `/` and `../` do.
+_Known = tuple[dict[str, str], dict[str, str]]
 
 
 class _KnownLinks:
@@ -129,16 +141,16 @@ class _KnownLinks:
 
     def __init__(self) -> None:
         self.room = _ROOM
-        self._by_directory: dict[str, dict[str, str]] = {}
+        self._by_directory: dict[str, _Known] = {}
 
-    def of_known(self, directory: str) -> dict[str, str] | None:
+    def known(self, directory: str) -> _Known | None:
         return self._by_directory.get(directory)
 
-    def of(self, directory: str) -> dict[str, str]:
+    def of(self, directory: str) -> _Known:
         known = self._by_directory.get(directory)
         if known is None:
-            known = self._by_directory[directory] = {}
-            self.room -= len(directory) + 200
+            known = self._by_directory[directory] = {}, {}
+            self.room -= len(directory) + 400
         return known
 
     def clear(self) -> None:

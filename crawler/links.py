@@ -233,12 +233,12 @@ class Discovery:
         `links` says where each leads; what counts is the page that a link asks for.
         """
         settled = self._settled.of(links.directory)
-        # As `to_page` does by itself; but most are known, and then a look into the dict is all.
-        known, to_page = links.known.get, links.to_page
+        # As `to_page` does; but most are known, and then a look into the dict is all.
+        known, find = links.known.get, links.find_page
         identity_of, stored = self._known.get, self._stored
         unknown, found = [], []
         for page in filterfalse(settled.__contains__, pages):
-            url = known(page) or to_page(page)
+            url = known(page) or find(page)
             identity = identity_of(url)
             if identity is None or identity[2] not in stored:
                 unknown.append(url)

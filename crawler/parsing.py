@@ -156,7 +156,7 @@ class OwnParser:
             await self._run(callback(response, **request.cb_kwargs), harvest)
         visit.items, visit.requests = harvest.items, harvest.requests
         request.phases.parse = time.perf_counter() - started
-        self._selects[request.callback] = "tree" in vars(response)
+        self._selects[request.callback] = "tree" in response.__dict__
 
     async def _fail(self, failure: Failure, row: QueuedRequest, visit: Visit) -> None:
         if failure.request.errback is not None:

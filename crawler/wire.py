@@ -87,17 +87,18 @@ class Wire(ResponseHandler):
     @property
     def is_usable(self) -> bool:
         """The same of a kept connection, but for a look at whether there is something to read."""
-        return super().is_connected() and not self._is_distrusted()
+        transport = self.transport
+        if transport is None or transport.is_closing():
+            return False
+        return not (self._distrusted and self._is_distrusted())
 
     @property
     def should_close(self) -> bool:
         """Whether the connection is of no use after its answer: aiohttp does not keep it."""
-        return super().should_close or self._is_distrusted()
+        return super().should_close or bool(self._distrusted and self._is_distrusted())
 
     def _is_distrusted(self) -> bool:
-        return bool(self._distrusted) and (
-            self._distrusted.get(self._peer, 0.0) > self._loop.time()
-        )
+        return self._distrusted.get(self._peer, 0.0) > self._loop.time()
 
     def _distrust(self, until: float) -> None:
         if len(self._distrusted) >= _MOST_DISTRUSTED:

@@ -95,5 +95,5 @@ def test_the_memory_has_an_end_and_nobody_notices(monkeypatch):
     for number in range(200_000):
         base = f"http://a.example/{number % 300}/"
         assert Links(base).to(f"{number}.html") == f"{base}{number}.html"
-    kept = [url for known in memory._by_directory.values() for url in known]
+    kept = [url for known, _ in memory._by_directory.values() for url in known]
     assert 0 < sum(len(url) + 200 for url in kept) <= hrefs._ROOM
