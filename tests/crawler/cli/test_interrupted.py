@@ -1,11 +1,11 @@
 """A signal while a file is written: nothing of it is left, and what happened is told."""
 
 import asyncio
-import os
 import signal
 import sqlite3
 from asyncio.subprocess import Process
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
@@ -32,11 +32,17 @@ async def big(project: Project) -> None:
 
 async def half_written(project: Project, process: Process) -> None:
     """Wait until there is something of a file, under the name that it has meanwhile."""
-    os.setpriority(os.PRIO_PROCESS, process.pid, 19)  # on a busy machine it would be done before
     async with asyncio.timeout(PATIENCE):
-        while not any(part.stat().st_size for part in project.path.glob("out/*.part")):
+        while not any(map(_size, project.path.glob("out/*.part"))):
             assert process.returncode is None
             await asyncio.sleep(0.005)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:  # an empty one is made first, to see whether that can be done
+        return 0
 
 
 @pytest.mark.parametrize("number", SIGNALS)
