@@ -11,8 +11,8 @@
 
 /* With so many tags nobody asks which they are, but for a <base>. */
 #define HARMLESS 2000
-/* From so many different elements on each is taken for another one. With more tags than that the page
-   is suspicious by then (see `_is_suspicious` in markup.py). */
+/* From so many different elements on each is taken for another one. With more tags than those the
+   page is suspicious by then (see `_is_suspicious` in markup.py). */
 #define MOST 192
 #define SLOTS 512 /* a power of two, well above MOST: a search always comes to an empty one */
 
@@ -211,7 +211,7 @@ survey(PyObject *Py_UNUSED(module), PyObject *page)
 
 /* 1 for a byte that no text has (MIME Sniffing standard, section 3), else 0.
 
-   With the signs of arithmetic: of logical ones the compiler makes what it can do to one byte only. */
+   With the signs of arithmetic: of logical ones the compiler makes what it does to one byte only. */
 static inline unsigned char
 is_binary(unsigned char c)
 {
