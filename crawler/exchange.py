@@ -10,10 +10,10 @@ pinned by `tests/crawler/test_exchange.py`.
 import asyncio
 import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import aiohttp
 from aiohttp.client_reqrep import ConnectionKey
@@ -28,7 +28,10 @@ from crawler.connector import OUT_OF_FILES, WireConnector
 from crawler.errors import FetchError
 from crawler.head import fault_in
 from crawler.url import host_of, origin_of
+from crawler.whole import Whole
 from crawler.wire import Wire, with_news
+
+T = TypeVar("T")
 
 _MOST_ORIGINS = 4096
 _KEPT_FOR = 30.0  # seconds, or up to twice that
@@ -46,7 +49,7 @@ class Answer:
         self,
         method: str,
         message: RawResponseMessage,
-        body: StreamReader,
+        body: StreamReader | Whole,
         connection: Connection,
         keep: Callable[[Connection], None],
     ) -> None:
@@ -132,14 +135,23 @@ class Exchange:
                 pass  # the next one may be better
         return await self._over(await self._connect(target), method, request, is_new=True)
 
-    async def has_made_room(self, error: aiohttp.ClientConnectorError) -> bool:
-        """Say whether a connection may be had that was refused for want of files.
+    async def with_room(self, connect: Callable[[], Awaitable[T]]) -> T:
+        """Return what `connect` does, asked once more when files were short and room could be made.
 
-        Nothing was sent, and it is not the host's doing: so all connections that are not in use are
-        closed. At once, for their files are needed: TLS would wait for its end to be confirmed.
+        Nothing was sent, and it is not the host's doing.
         """
-        if error.errno not in OUT_OF_FILES:
-            return False
+        try:
+            return await connect()
+        except aiohttp.ClientConnectorError as error:
+            if error.errno not in OUT_OF_FILES or not await self._make_room():
+                raise
+        return await connect()
+
+    async def _make_room(self) -> bool:
+        """Close all connections that are not in use; say whether there were any.
+
+        At once, for their files are needed: TLS would wait for its end to be confirmed.
+        """
         kept = [connection.protocol for connection in self._since]
         for wire in kept:
             if wire is not None:
@@ -179,12 +191,7 @@ class Exchange:
     async def _connect(self, target: aiohttp.ClientRequest) -> Connection:
         connect = partial(self._connector.connect, target, [], self._timeout)
         try:
-            try:
-                return await connect()
-            except aiohttp.ClientConnectorError as error:
-                if not await self.has_made_room(error):
-                    raise
-            return await connect()
+            return await self.with_room(connect)
         except TimeoutError as error:
             raise aiohttp.ConnectionTimeoutError(f"no connection with {target.url}") from error
 

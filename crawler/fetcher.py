@@ -247,12 +247,7 @@ class Fetcher:
     ) -> aiohttp.ClientResponse:
         assert self._session is not None
         ask = partial(self._session.request, method, _as_written(url), headers=sent, data=body)
-        try:
-            return await ask(allow_redirects=False)
-        except aiohttp.ClientConnectorError as error:
-            if not await self._exchange.has_made_room(error):
-                raise
-        return await ask(allow_redirects=False)
+        return await self._exchange.with_room(partial(ask, allow_redirects=False))
 
     def _redirect_target(self, response: Response, url: str) -> str | None:
         """Return the canonical url that a response redirects to, or None.
