@@ -8,7 +8,6 @@
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -69,15 +68,13 @@ class _Token(NamedTuple):
 _ANY = _Token("word", "*")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     combinator: str  # to the step before; "" for the first, "//" for below or at it
     css: str  # one compound selector
     contains: tuple[str, ...]  # texts that its elements have
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
+class Branch(NamedTuple):
     css: str
     steps: tuple[Step, ...]
     wanted: str | None  # None: elements; TEXT: their text nodes; else: this attribute
@@ -86,8 +83,7 @@ class Branch:
     begins: frozenset[str] | None  # what the topmost element of a match has; None: it may be any
 
 
-@dataclass(frozen=True, slots=True)
-class Query:
+class Query(NamedTuple):
     css: str
     branches: tuple[Branch, ...]
     native: bool  # all branches are, and want the same

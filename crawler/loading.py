@@ -10,7 +10,6 @@ import re
 import sys
 import traceback
 import warnings
-from dataclasses import dataclass
 from hashlib import blake2b
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -33,8 +32,7 @@ _CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from 'crawler")
 _PATH = re.compile(r"(?P<path>.+\.py)(?::(?P<class_name>\w+))?")
 
 
-@dataclass(frozen=True, slots=True)
-class SpiderSource:
+class SpiderSource(NamedTuple):
     """Where a spider is written, as far as reading its file tells."""
 
     name: str

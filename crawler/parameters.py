@@ -16,15 +16,14 @@ _SESSION = (
 _PERHAPS = r"sid|sessid|session|sessionid|session_id|session-id|sess"
 # 32 hexadecimal digits, or as many letters and digits, as PHP and most others make them.
 _ID = r"(?=[a-z,-]*[0-9])[0-9a-z,-]{24,}|[0-9a-f]{16,}"
+# These three are text, for `re` to compile them when they are needed: at each start it takes 3 ms.
 # Of forums; elsewhere `s` is what was searched for, or what signs the url of an image.
-_FORUM_PAIR = re.compile(r"s=[0-9a-f]{32}", re.IGNORECASE)
-_SESSION_PAIR = re.compile(
-    rf"(?:{_SESSION})=.*|(?:{_PERHAPS})=(?:{_ID})", re.IGNORECASE | re.DOTALL
-)
+_FORUM_PAIR = r"(?i)s=[0-9a-f]{32}"
+_SESSION_PAIR = rf"(?is)(?:{_SESSION})=.*|(?:{_PERHAPS})=(?:{_ID})"
 # Java's `;jsessionid=` behind a path, and ASP.NET's `/(S(...))` in it.
-_SESSION_IN_PATH = re.compile(
-    rf";(?:{_SESSION})=[^;/?]*|;(?:{_PERHAPS})=(?:{_ID})(?=[;/?]|$)|/\([a-z]\([0-9a-z]{{24}}\)\)(?=/)",
-    re.IGNORECASE,
+_SESSION_IN_PATH = (
+    rf"(?i);(?:{_SESSION})=[^;/?]*|;(?:{_PERHAPS})=(?:{_ID})(?=[;/?]|$)"
+    r"|/\([a-z]\([0-9a-z]{24}\)\)(?=/)"
 )
 # A query without any of these has no session id, but where a name is escaped.
 _SESSION_HINTS = ("sess", "sid", "cfid", "cftoken", "zenid", "&s=")
@@ -54,8 +53,8 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
         if strips is not None and strips.fullmatch(pair):
             return True
         return sessions and (
-            _SESSION_PAIR.fullmatch(pair) is not None
-            or (path.endswith(".php") and _FORUM_PAIR.fullmatch(pair) is not None)
+            re.fullmatch(_SESSION_PAIR, pair) is not None
+            or (path.endswith(".php") and re.fullmatch(_FORUM_PAIR, pair) is not None)
         )
 
     def may_go(query: str) -> bool:
@@ -70,7 +69,7 @@ def cleaner(names: Sequence[str], *, sessions: bool) -> Clean | None:
             return url
         if sessions and (";" in url or "(" in url):
             path, mark, query = url.partition("?")
-            url = f"{_SESSION_IN_PATH.sub('', path)}{mark}{query}"
+            url = f"{re.sub(_SESSION_IN_PATH, '', path)}{mark}{query}"
         path, mark, query = url.partition("?")
         if not (mark and may_go(f"&{query}")):
             return url

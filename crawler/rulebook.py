@@ -6,8 +6,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from crawler.backoff import backoff_delay, parse_retry_after
 from crawler.errors import DropRequest, FetchError, RetryLater
@@ -41,8 +40,7 @@ _TRIES = 3
 _WITHOUT_COOKIES = {"dont_merge_cookies": True}
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """What is known of one origin.
 
     Either its rules, or the reason why they could not be had; then `again` says that it is

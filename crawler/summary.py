@@ -1,15 +1,13 @@
 """What a run came to: the typed answer of `crawler.run`."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from storage.records import Finish, Phase, Report, TableReport
 
 
-@dataclass(frozen=True, slots=True)
-class Summary:
+class Summary(NamedTuple):
     """The whole run in numbers, counted from the file after the last commit.
 
     `seconds` and `pages_per_second` are of this process; everything else is of the run,

@@ -19,8 +19,7 @@ class Column(NamedTuple):
     sql_type: str  # INTEGER, REAL, TEXT or BLOB
 
 
-@dataclass(frozen=True, slots=True)
-class Table:
+class Table(NamedTuple):
     """Where the items of one model go."""
 
     name: str
@@ -111,8 +110,7 @@ class Visit:
     requests: list[NewRequest] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Run:
+class Run(NamedTuple):
     """One execution of a spider, as the file knows it."""
 
     id: int
@@ -233,8 +231,7 @@ class ErrorReport(NamedTuple):
     error: str
 
 
-@dataclass(frozen=True, slots=True)
-class Report:
+class Report(NamedTuple):
     """What a run did, read from the file."""
 
     run: int

@@ -4,7 +4,6 @@ import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -168,7 +167,7 @@ async def crawling(
     async with SqliteStore(path) as store:
         run = await store.begin_run("test", {}, fresh=fresh, tables=[])
         await store.seed(run, list(requests), last=True)
-        yield Crawl(store, replace(run, seeded=True), **options)
+        yield Crawl(store, run._replace(seeded=True), **options)
 
 
 async def totals(crawl: Crawl) -> Totals:
