@@ -1,6 +1,5 @@
 """What is new to the frontier: requests, contents, and where redirects led."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -165,7 +164,7 @@ def test_links_of_other_runs_stay_as_they_are(crawl: Crawl) -> None:
     earlier = crawl.rows()
     crawl.run = runs.begin_run(crawl.connection, "books", {}, fresh=True)
     assert crawl.seed(request(1), admits=lambda host: True).lifted == 0
-    crawl.run = replace(crawl.run, id=1)
+    crawl.run = crawl.run._replace(id=1)
     assert crawl.rows() == earlier
 
 
