@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from pydantic import BaseModel
 
@@ -22,7 +24,6 @@ from crawler.middleware.retry import retry
 from crawler.middleware.timing import timing
 from crawler.parsing import OwnParser, Parser
 from crawler.passage import Passage
-from crawler.pool import Pool
 from crawler.progress import Progress
 from crawler.request import Request
 from crawler.response import Response
@@ -36,6 +37,9 @@ from crawler.throttle import Throttle
 from crawler.worker import Worker
 from storage import Store
 from storage.records import Committed, Finish, Run, Visit
+
+if TYPE_CHECKING:
+    from crawler.pool import Pool
 
 log = get_logger("crawler.house")
 
@@ -114,7 +118,9 @@ class House:
         self._backlog = Backlog()
         self._parser: Parser = OwnParser(spider, self._discovery, settings, self._backlog)
         if settings.processes > 1:
-            self._parser = Pool(
+            # With all that it takes to have children: most crawls need not wait for that.
+            pool: type[Pool] = import_module("crawler.pool").Pool
+            self._parser = pool(
                 type(spider), run.arguments, settings, self._discovery, door.fetch_now
             )
         self._worker = Worker(spider, door.fetch, courtesy, self._parser, models, self._backlog)

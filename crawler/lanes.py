@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import count
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from crawler.throttle import HostGate
 from crawler.url import site_of
@@ -318,8 +318,7 @@ class Rota:
         return min(heap[0][0] if heap else NEVER for heap in (self._later, self._resting))
 
 
-@dataclass(slots=True)
-class FetchJob:
+class FetchJob(NamedTuple):
     """A request on its way to a worker; its host's slot is taken already."""
 
     row: QueuedRequest
@@ -327,16 +326,14 @@ class FetchJob:
     queued_at: float
 
 
-@dataclass(slots=True)
-class RobotsJob:
+class RobotsJob(NamedTuple):
     """A robots.txt to be fetched before anything else of its host."""
 
     origin: str
     lane: Lane
 
 
-@dataclass(slots=True)
-class RefusedJob:
+class RefusedJob(NamedTuple):
     """A request that fails without a fetch, for the host's robots.txt could not be had."""
 
     row: QueuedRequest

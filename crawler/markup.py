@@ -52,13 +52,10 @@ _NAME = rb"[^%b/>][^%b/>=]*+" % (_WS, _WS)
 _VALUE = rb"""(?:"[^"]*+"|'[^']*+'|(?!["'])[^%b>]*+)""" % _WS
 _IS = rb"[%b]*+=[%b]*+" % (_WS, _WS)
 _REST = rb"(?:[%b/]++|%b(?:%b%b|(?![%b]*+=)))*+>" % (_WS, _NAME, _IS, _VALUE, _WS)
-_TAG_ENDS = tuple(
-    re.compile(pattern)
-    for pattern in (
-        _REST,
-        rb"[^%b>]*+%b" % (_WS, _REST),
-        rb"(?:[%b]*+=)?+[%b]*+%b%b" % (_WS, _WS, _VALUE, _REST),
-    )
+_TAG_ENDS = (
+    _REST,
+    rb"[^%b>]*+%b" % (_WS, _REST),
+    rb"(?:[%b]*+=)?+[%b]*+%b%b" % (_WS, _WS, _VALUE, _REST),
 )
 _QUOTES = (b'"', b"'")
 
@@ -189,13 +186,19 @@ def _has_long_tag(page: bytes) -> bool:
     )
 
 
+@cache
+def _tag_ends() -> tuple[re.Pattern[bytes], ...]:
+    return tuple(map(re.compile, _TAG_ENDS))  # at the first large page: it takes 2 ms
+
+
 def _ends_tag(page: bytes, start: int, end: int) -> bool:
     """Whether a tag that is open where a block begins ends within it, or has no attributes there,
     whatever the tokenizer's state."""
-    if not all(state.match(page, start, end) for state in _TAG_ENDS):
+    states = _tag_ends()
+    if not all(state.match(page, start, end) for state in states):
         return False
     for quote in _QUOTES:  # in a value that may end with it
         place = page.find(quote, start, end)
-        if place >= 0 and not _TAG_ENDS[0].match(page, place + 1, end):
+        if place >= 0 and not states[0].match(page, place + 1, end):
             return False
     return True
