@@ -133,7 +133,7 @@ def configure(connection: sqlite3.Connection) -> None:
     # writes all that were changed; commits wait for it, and soon the crawl does. With a million
     # requests known the default of 1,000 pages of log halves the speed, 4,096 take a quarter of it,
     # 16,384 take 6 %, and beyond 32,768 (129 MiB) next to nothing is gained.
-    # The limit gives the disk back after a burst, and no more: a log that grows costs more to sync.
+    # The limit, a little more than that, gives the disk back after a burst.
     connection.execute("PRAGMA wal_autocheckpoint = 32768")
     connection.execute("PRAGMA journal_size_limit = 150000000")
 
