@@ -71,9 +71,14 @@ class Committer:
         return await self._store.commit(self._run, group, hosts, cookies)
 
     async def _gather(self) -> tuple[list[Visit], bool]:
-        """Return all visits that are waiting, at least one; False after the last."""
+        """Return the visits that are waiting, at least one; False after the last.
+
+        Pages that were read are half of all that may be on their way, at most: while these are
+        committed the other half is fetched and parsed. All of them at once would leave nobody
+        anything to do meanwhile, and when they are done they would come at once again.
+        """
         group: list[Visit] = []
-        rows = 0
+        rows = pages = 0
         await self.inbox.wait()
         await self._linger()
         for _ in range(min(len(self.inbox), _MAX_VISITS)):
@@ -82,7 +87,8 @@ class Committer:
                 return group, False
             group.append(visit)
             rows += len(visit.items) + len(visit.requests)
-            if rows >= _MAX_ROWS:
+            pages += visit.size is not None
+            if rows >= _MAX_ROWS or pages >= self.inbox.half:
                 break
         return group, True
 

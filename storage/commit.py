@@ -13,6 +13,7 @@ from storage import bulk
 from storage import cookies as jars
 from storage.errors import RunMismatch
 from storage.frontier import discover, stands
+from storage.rarities import UNKNOWN, Rarities
 from storage.records import Committed, CookieRecord, HostRecord, Run, Visit
 from storage.tables import ItemTables
 from storage.transaction import now_iso, transaction
@@ -40,16 +41,22 @@ def commit(
     visits: Sequence[Visit],
     hosts: Iterable[HostRecord],
     cookies: Sequence[CookieRecord] = (),
+    rarities: Rarities = UNKNOWN,
 ) -> Committed:
     """Commit a group of visits in one transaction; a visit whose items are refused fails alone.
 
     A visit whose request is not `queued` any more is dropped: its effects are in the file.
     """
     hosts = list(hosts)
+    for visit in visits:
+        if visit.alias is not None:
+            rarities.aliases = True
+        if visit.state == "skipped":
+            rarities.skipped(visit.host, visit.reason)
     try:
-        return _commit(connection, tables, run, visits, hosts, cookies, together=True)
+        return _commit(connection, tables, run, visits, hosts, cookies, rarities, together=True)
     except (*_VALUE_ERRORS, _NotTogether):
-        return _commit(connection, tables, run, visits, hosts, cookies, together=False)
+        return _commit(connection, tables, run, visits, hosts, cookies, rarities, together=False)
 
 
 def _commit(
@@ -59,6 +66,7 @@ def _commit(
     visits: Sequence[Visit],
     hosts: Sequence[HostRecord],
     cookies: Sequence[CookieRecord],
+    rarities: Rarities,
     *,
     together: bool,
 ) -> Committed:
@@ -68,10 +76,10 @@ def _commit(
             for visit in visits:
                 # Where a redirect led must be known before the next one is looked at.
                 if not together or visit.alias is not None:
-                    _apply(connection, tables, run, visit, committed)
+                    _apply(connection, tables, run, visit, committed, rarities)
             if together:
                 plain = [visit for visit in visits if visit.alias is None]
-                _apply_together(connection, tables, run, plain, committed)
+                _apply_together(connection, tables, run, plain, committed, rarities)
             bulk.insert(connection, _SAVE_HOST, hosts, _SAVE_HOST_AGAIN)
             jars.keep(connection, run.id, cookies)
     except BaseException:
@@ -165,6 +173,7 @@ def _apply_together(
     run: Run,
     visits: Sequence[Visit],
     committed: Committed,
+    rarities: Rarities,
 ) -> None:
     """Write visits whose effects do not depend on each other; raises `_NotTogether` if they do."""
     now = now_iso()
@@ -178,7 +187,7 @@ def _apply_together(
         tables.insert(connection, run.id, now, items)
         committed.items += len(items)
     found = [(visit.id, request) for visit in visits for request in visit.requests]
-    discover(connection, run.id, found, committed)
+    discover(connection, run.id, found, committed, rarities)
 
 
 def _without_duplicates(visits: Sequence[Visit]) -> list[Visit]:
@@ -199,7 +208,12 @@ def _without_duplicates(visits: Sequence[Visit]) -> list[Visit]:
 
 
 def _apply(
-    connection: sqlite3.Connection, tables: ItemTables, run: Run, visit: Visit, committed: Committed
+    connection: sqlite3.Connection,
+    tables: ItemTables,
+    run: Run,
+    visit: Visit,
+    committed: Committed,
+    rarities: Rarities,
 ) -> None:
     before = (committed.added, committed.lifted, committed.skipped, committed.aliases)
     connection.execute("SAVEPOINT visit")
@@ -217,7 +231,7 @@ def _apply(
                     tables.ensure(connection, table, run.spider)
                 tables.insert(connection, run.id, now_iso(), visit.items)
             found = [(visit.id, request) for request in visit.requests]
-            discover(connection, run.id, found, committed)
+            discover(connection, run.id, found, committed, rarities)
             committed.items += len(visit.items)
     except _VALUE_ERRORS as error:
         connection.execute("ROLLBACK TO visit")

@@ -12,6 +12,7 @@ from typing import Any
 from storage import bulk
 from storage import cookies as jars
 from storage.clock import steady_time
+from storage.rarities import LIFTED, UNKNOWN, Rarities
 from storage.records import (
     Committed,
     CookieRecord,
@@ -34,17 +35,13 @@ INSERT OR FAIL INTO crawl_request (run, parent, fingerprint, url, host, method, 
     callback, priority, depth, state, reason)"""
 _KNOWN = "ON CONFLICT (run, fingerprint) DO NOTHING"
 
-# What was skipped because of where it was found, or of its url, is taken up after all when the
-# reason is gone: a shorter way leads there, a link that may be followed, or a start request
-# names it. Of a url that was too long the row has only the beginning.
-_LIFTED = ("max_depth", "nofollow", "offsite", "private_address", "trap", "url_too_long")
 # Of the rows of `_INSERT`. Not ON CONFLICT DO UPDATE, for which there is no OR FAIL.
 _LIFT = """UPDATE OR FAIL crawl_request SET state = 'queued', reason = NULL,
     parent = found.column2, url = found.column4, payload = found.column8,
     callback = found.column9, priority = found.column10, depth = found.column11 FROM ("""
 _OF_FOUND = f""") AS found
 WHERE crawl_request.run = found.column1 AND crawl_request.fingerprint = found.column3
-    AND crawl_request.state = 'skipped' AND crawl_request.reason IN {_LIFTED}"""
+    AND crawl_request.state = 'skipped' AND crawl_request.reason IN {LIFTED}"""
 
 # On most sites there are no aliases, and no link needs a look.
 _HAS_ALIASES = "SELECT EXISTS (SELECT 1 FROM crawl_alias WHERE run = ?)"
@@ -57,6 +54,7 @@ def seed(
     last: bool,
     cookies: Sequence[CookieRecord] = (),
     admits: Callable[[str], bool] | None = None,
+    rarities: Rarities = UNKNOWN,
 ) -> Committed:
     """Add start requests; `last` says that there are no more. Adding one twice adds it once.
 
@@ -66,7 +64,7 @@ def seed(
     with transaction(connection):
         hosts = [(run, host) for host in {request.host for request in requests}]
         bulk.insert(connection, "INSERT OR IGNORE INTO crawl_start (run, host)", hosts)
-        discover(connection, run, ((None, request) for request in requests), committed)
+        discover(connection, run, ((None, request) for request in requests), committed, rarities)
         if admits is not None:
             _lift_offsite(connection, run, admits, committed)
         jars.keep(connection, run, cookies)
@@ -128,13 +126,13 @@ def discover(
     run: int,
     found: Iterable[tuple[int | None, NewRequest]],
     committed: Committed,
+    rarities: Rarities = UNKNOWN,
 ) -> None:
     """Add requests that are new, each with the id of the one that found it, in that order."""
     pages = _pages(found)
     if not pages:
-        return  # the question below has the thread ask for the interpreter's lock three times
-    (has_aliases,) = connection.execute(_HAS_ALIASES, (run,)).fetchone()
-    visited = _aliases(connection, run, pages) if has_aliases else set()
+        return
+    visited = _aliases(connection, run, pages) if rarities.aliases else set()
     queued, skipped, aliases = [], [], []
     for fingerprint, (parent, request) in pages.items():
         if fingerprint in visited:
@@ -142,9 +140,12 @@ def discover(
         elif request.state == "queued":
             queued.append((run, parent, *request))
         else:
+            rarities.skipped(request.host, request.reason)
             skipped.append((run, parent, *request))
     new = bulk.insert(connection, _INSERT, queued, _KNOWN)
-    lifted = bulk.change(connection, _LIFT, queued, _OF_FOUND) if new < len(queued) else 0
+    lifted = 0
+    if new < len(queued) and rarities.may_lift({row[4] for row in queued}):
+        lifted = bulk.change(connection, _LIFT, queued, _OF_FOUND)
     if new or lifted:
         committed.added += new + lifted
         committed.lifted += lifted
@@ -163,7 +164,7 @@ def _pages(
     for one in found:
         parent, request = one
         known_parent, known = pages.setdefault(request.fingerprint, one)
-        lifts = parent == known_parent or known.reason in _LIFTED
+        lifts = parent == known_parent or known.reason in LIFTED
         if lifts and request.state == "queued" and known.state == "skipped":
             pages[request.fingerprint] = one
     return pages
@@ -171,6 +172,9 @@ def _pages(
 
 def _aliases(connection: sqlite3.Connection, run: int, fingerprints: Iterable[int]) -> set[int]:
     """Return those of the fingerprints whose pages a redirect has visited."""
+    (has_aliases,) = connection.execute(_HAS_ALIASES, (run,)).fetchone()
+    if not has_aliases:
+        return set()
     known = (
         ") AS page CROSS JOIN crawl_alias ON crawl_alias.run = ? "
         "AND crawl_alias.fingerprint = page.column1"

@@ -30,8 +30,6 @@ _NETWORK = frozenset(
 # Reading the whole of a larger file would delay every start, by 4 s for each GB: it is checked only
 # after a crash, and of those only after one that may have been the machine's.
 _SMALL = 64 * 1024 * 1024
-# The byte of a file's header that says how it is read, and that it is without a log.
-_HEADER, _NO_LOG = 20, 1
 
 
 def check_filesystem(path: Path, mounts: Path = Path("/proc/self/mounts")) -> None:
@@ -72,32 +70,6 @@ def check_whole(connection: sqlite3.Connection, path: Path, *, is_vouched: bool 
     (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
     if verdict != "ok":
         raise StoreError(damaged(path, str(verdict)))
-
-
-def log_of(path: Path) -> Path:
-    """Return where SQLite keeps the log of a file: it follows links."""
-    return Path(f"{os.path.realpath(path)}-wal")
-
-
-def check_log(path: Path) -> None:
-    """Raise `StoreError` when the log beside a file is that of another, which was there before.
-
-    SQLite would take what is in it for the file's own. A file that has a log says so in its header
-    (https://sqlite.org/fileformat.html, 1.3.3); a copy by `crawler backup` says that it has none.
-    """
-    log = log_of(path)
-    try:
-        if not log.stat().st_size:
-            return
-        with path.open("rb") as file:
-            header = file.read(_HEADER)
-    except OSError:
-        return  # there is none; or SQLite says better what is wrong
-    if len(header) == _HEADER and header[-1] == _NO_LOG:
-        raise StoreError(
-            f"{log.name}, beside {path}, is of another file that was there before: remove it, and "
-            f"{log.name.removesuffix('wal')}shm, or it would damage this one"
-        )
 
 
 def damaged(path: Path, what: str) -> str:

@@ -6,8 +6,9 @@ from contextlib import closing, suppress
 from pathlib import Path
 
 from storage.errors import RunMismatch, StoreError
-from storage.health import check_log, damaged, log_of
+from storage.health import damaged
 from storage.schema import check_own, refuse_newer
+from storage.wal import check_log, log_of
 
 
 class _Reader(sqlite3.Connection):

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from storage.errors import RunMismatch
 from storage.tables import REGISTRY_SQL
+from storage.wal import LONGEST
 
 # "craw" in ASCII: `file books.db` and we tell a crawl from any other SQLite database by it.
 APPLICATION_ID = 0x63726177
@@ -129,12 +130,8 @@ def configure(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute("PRAGMA trusted_schema = OFF")
     connection.execute("PRAGMA cache_size = -65536")  # 64 MiB of pages
-    # A new request changes some page of the index of identities, at random, and each checkpoint
-    # writes all that were changed; commits wait for it, and soon the crawl does. With a million
-    # requests known the default of 1,000 pages of log halves the speed, 4,096 take a quarter of it,
-    # 16,384 take 6 %, and beyond 32,768 (129 MiB) next to nothing is gained.
-    # The limit, a little more than that, gives the disk back after a burst.
-    connection.execute("PRAGMA wal_autocheckpoint = 32768")
+    connection.execute(f"PRAGMA wal_autocheckpoint = {LONGEST}")
+    # A little more than that: it gives the disk back after a burst.
     connection.execute("PRAGMA journal_size_limit = 150000000")
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import logging
 import os
 import sqlite3
 import time
@@ -18,8 +17,9 @@ from storage import cookies as jars
 from storage import frontier, runs
 from storage.commit import commit
 from storage.errors import RunMismatch, StoreError
-from storage.health import check_filesystem, check_log, check_whole, damaged, log_of
+from storage.health import check_filesystem, check_whole, damaged
 from storage.lock import FileLock
+from storage.rarities import UNKNOWN, Rarities
 from storage.records import (
     Committed,
     CookieRecord,
@@ -38,13 +38,10 @@ from storage.report import report
 from storage.schema import prepare
 from storage.tables import ItemTables
 from storage.transaction import transaction
+from storage.wal import WriteAheadLog, check_log
 
 T = TypeVar("T")
 
-log = logging.getLogger("crawler.storage")
-
-# A write-ahead log of so many bytes, and of twice as many each time, is worth a line in the log.
-_LONG_LOG = 1 << 29
 # Seconds between two looks at the files: these are four calls that give up the interpreter's lock,
 # for which the event loop is then asked.
 _LOOK_EVERY = 0.25
@@ -100,10 +97,10 @@ class SqliteStore:
             ) from error
         self._lock = FileLock(path)
         self._tables = ItemTables()
+        self._rarities: dict[int, Rarities] = {}
         self._thread: DatabaseThread | None = None
         self._inode = 0
-        self._log = log_of(self._place)
-        self._long_log = _LONG_LOG
+        self._log = WriteAheadLog(path, self._place)
         self._looks_at = 0.0  # when it has a look at its files again, monotonic
 
     async def __aenter__(self) -> Self:
@@ -177,26 +174,6 @@ class SqliteStore:
         except OSError as error:
             raise self._unwritable(error) from error
 
-    def _look_at_log(self) -> None:
-        """Say so when the log grows and grows: somebody's transaction still reads what was before.
-
-        Until it ends SQLite cannot write the log back into the file, and begin it again.
-        """
-        try:
-            size = self._log.stat().st_size
-        except OSError:
-            return
-        if size >= self._long_log:
-            self._long_log = 2 * size
-            log.warning(
-                "log_held_up",
-                extra={
-                    "file": str(self.path),
-                    "log_mib": size >> 20,
-                    "hint": "another program reads the file in one long transaction: end it",
-                },
-            )
-
     async def _close(self) -> None:
         thread, self._thread = self._thread, None
         try:
@@ -260,6 +237,8 @@ class SqliteStore:
             run = runs.begin_run(connection, spider, arguments, fresh)
             if run.resumed:
                 runs.forget_absurd_waits(connection, run.id)
+            else:
+                self._rarities[run.id] = Rarities(new=True)
             with transaction(connection):
                 for table in make:
                     self._tables.ensure(connection, table, spider)
@@ -322,6 +301,7 @@ class SqliteStore:
                 last=last,
                 cookies=cookies,
                 admits=admits,
+                rarities=self._rarities.get(run.id, UNKNOWN),
             ),
         )
 
@@ -360,8 +340,9 @@ class SqliteStore:
             if (now := time.monotonic()) >= self._looks_at:
                 self._looks_at = now + _LOOK_EVERY
                 self._check_still_ours()
-                self._look_at_log()
-            return commit(connection, self._tables, run, visits, hosts, cookies)
+                self._log.look(connection)
+            rarities = self._rarities.get(run.id, UNKNOWN)
+            return commit(connection, self._tables, run, visits, hosts, cookies, rarities)
 
         return await self._run(work)
 

@@ -118,7 +118,7 @@ async def test_readers_that_come_and_go_while_a_crawl_writes_cost_neither_anythi
 async def test_a_reader_that_stays_and_has_the_log_grow_is_told_of(
     path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr("storage.sqlite._LONG_LOG", 1 << 18)
+    monkeypatch.setattr("storage.wal._HELD_UP", 1 << 18)
     monkeypatch.setattr("storage.sqlite._LOOK_EVERY", 0.0)
     groups = 10
     async with SqliteStore(path) as store:

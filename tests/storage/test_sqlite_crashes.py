@@ -153,3 +153,22 @@ async def test_the_log_is_bounded_however_much_is_committed(path: Path) -> None:
     assert not log.exists()
     assert path.stat().st_size > 200_000_000
     assert query(path, "SELECT count(*) FROM text") == [(100,)]
+
+
+async def test_the_log_of_a_small_file_is_no_more_than_a_few_times_as_long(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.sqlite._LOOK_EVERY", 0.0)
+    log, written, longest = path.with_name(path.name + "-wal"), 0, 0
+    async with SqliteStore(path) as store:
+        run = await begin(store)
+        await store.seed(run, requests(1, 1), last=True)
+        for number in range(300):  # each changes all pages of the same 40 KB
+            before = log.read_bytes() if log.exists() else b""
+            later = Visit(1, "a", "queued", reason=str(number), error=f"{number:4}" * 10_000)
+            await store.commit(run, [later])
+            longest = max(longest, log.stat().st_size)
+            written += before != log.read_bytes()
+    assert written == 300
+    assert 1_500_000 < longest < 3_000_000  # 300 times 45 KB would be 13 MB
+    assert path.stat().st_size < 400_000

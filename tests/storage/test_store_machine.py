@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from storage import frontier, runs
 from storage.commit import commit
+from storage.rarities import UNKNOWN, Rarities
 from storage.records import Column, HostRecord, ItemRow, NewRequest, Run, Table, Visit, Want
 from storage.schema import prepare
 from storage.tables import ItemTables
@@ -168,6 +169,7 @@ class FrontierMachine(RuleBasedStateMachine):
     @initialize()
     def begin(self) -> None:
         self.run: Run = runs.begin_run(self.connection, "books", {}, fresh=False)
+        self.rarities = Rarities(new=True)
 
     def open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, isolation_level=None)
@@ -190,7 +192,9 @@ class FrontierMachine(RuleBasedStateMachine):
     def seed(self, requests: list[NewRequest], last: bool, admitted: set[str] | None) -> None:
         before = self.counts()
         admits = None if admitted is None else admitted.__contains__
-        committed = frontier.seed(self.connection, self.run.id, requests, last, admits=admits)
+        committed = frontier.seed(
+            self.connection, self.run.id, requests, last, admits=admits, rarities=self.rarities
+        )
         lifted = self.model.lifted
         self.model.discover_all(requests)
         self.model.admit(admitted or set())
@@ -208,7 +212,9 @@ class FrontierMachine(RuleBasedStateMachine):
             expected.commit(page, visit)
         visits = [visit for _, visit in group]
         hosts = [HostRecord(visit.host, self.clock) for visit in visits]
-        committed = commit(self.connection, self.tables, self.run, visits, hosts)
+        committed = commit(
+            self.connection, self.tables, self.run, visits, hosts, rarities=self.rarities
+        )
         assert committed.items == len(expected.items) - len(self.model.items)
         assert committed.lifted == expected.lifted - self.model.lifted
         expected.hosts |= {host.host: self.clock for host in hosts}
@@ -226,7 +232,7 @@ class FrontierMachine(RuleBasedStateMachine):
 
         visits = [visit for _, visit in self.visits(drawn)]
         try:
-            commit(self.connection, self.tables, self.run, visits, hosts())
+            commit(self.connection, self.tables, self.run, visits, hosts(), rarities=self.rarities)
         except Broken:
             return
         raise AssertionError("the group did not break off")
@@ -239,6 +245,7 @@ class FrontierMachine(RuleBasedStateMachine):
         run = runs.begin_run(self.connection, "books", {}, fresh=False)
         assert run.id == self.run.id
         assert run.resumed
+        self.rarities = UNKNOWN
 
     def visits(self, drawn: list[Any]) -> list[tuple[int, Visit]]:
         """Visits of known requests, settled ones among them, as the drawn numbers say."""
