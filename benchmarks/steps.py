@@ -71,8 +71,7 @@ def take_steps(url: str, body: bytes, discovery: Discovery) -> list[float]:
     harvest = Harvest(discovery, row, url)
     harvest.take(item)
     for request in links:
-        harvest.take(request)
-        harvest.take_next(links, request)
+        harvest.take_followed(links, request)
     discovery.stored(discovery.lasting(harvest.requests))
     done()
     canonical_of(response)

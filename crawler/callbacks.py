@@ -40,11 +40,11 @@ class Taker(Protocol):
     def take(self, output: Any) -> None:
         """Take one result; may raise."""
 
-    def take_next(self, followed: Followed, like: Request) -> int:
-        """Take the next few of what is about to be yielded, or leave those out that are known.
+    def take_followed(self, followed: Followed, first: Request) -> int:
+        """Take what `followed` has yielded last, and the next few, or leave out those known.
 
-        They are `like` the last one but for their urls. Returns how many will not be yielded; may
-        raise.
+        They are like the `first` but for their urls. Returns how many of them it will not yield;
+        may raise.
         """
 
     async def turn(self) -> None:
@@ -217,17 +217,19 @@ async def _take_plain(result: Any, taker: Taker, timeout: float, most: int) -> N
         return
     is_generator = type(result) is GeneratorType
     clock = time.monotonic
-    deadline = clock() + timeout
-    look = min(clock() + _TURN, deadline)
+    now = clock()
+    deadline = now + timeout
+    look = min(now + _TURN, deadline)
     left = most
     for output in _whole(result) if is_generator else result:
         left -= 1
         try:
-            take(output)
             # What `yield from` yields comes here as it is: nobody else sees what is left out.
             source = result.gi_yieldfrom if is_generator else result
             if type(source) is Followed:
-                left -= taker.take_next(source, output)
+                left -= taker.take_followed(source, output)
+            else:
+                take(output)
         except Exception as error:
             _note_line(error, result)
             raise

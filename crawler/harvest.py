@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from crawler.backlog import Backlog, Bringing, weight_of
 from crawler.callbacks import CallbackError, Methods
 from crawler.links import Discovery, Followed
-from crawler.request import Request, is_plain, stands_for_url
+from crawler.request import Request, stands_for_url
 from crawler.selection import Selector, SelectorList
 from storage.columns import row_of
 from storage.records import ItemRow, NewRequest, QueuedRequest
@@ -85,28 +85,33 @@ class Harvest:
                 f"a callback yields items, dicts and Requests, not {_no_result(output)}"
             )
 
-    def take_next(self, followed: Followed, like: Request) -> int:
-        """Take the next few links, or leave those out that lead to what the store has.
+    def take_followed(self, followed: Followed, first: Request) -> int:
+        """Take what `followed` has yielded last, and the next few links, but for what is known.
 
-        Returns how many will not be yielded. Raises as `take` does.
+        Returns how many of them it will not yield. Raises as `take` does.
         """
-        if not stands_for_url(like):
-            return 0
+        if not followed.is_bare:
+            self.take(first)
+            return self._pass_over(followed) if stands_for_url(first) else 0
+        pages = [followed.latest, *followed.next_pages()]
+        unknown = self._discovery.unknown(pages, followed.links)
+        if unknown and self._methods is not None:
+            self._methods.check(first)
+        for url in unknown:
+            self._found(
+                self._discovery.link(url, first.callback, self._row, nofollow=self._nofollow)
+            )
+        self._position += len(pages)
+        return len(pages) - 1
+
+    def _pass_over(self, followed: Followed) -> int:
+        """Leave out the next few links, but for those that lead to what the store has not."""
         pages = followed.next_pages()
         unknown = self._discovery.unknown(pages, followed.links)
-        taken = len(pages)
-        if not is_plain(like):
-            followed.go_on_with(unknown)
-            taken -= len(unknown)
-        elif unknown:
-            if self._methods is not None:
-                self._methods.check(like)
-            for url in unknown:
-                self._found(
-                    self._discovery.link(url, like.callback, self._row, nofollow=self._nofollow)
-                )
-        self._position += taken
-        return taken
+        followed.go_on_with(unknown)
+        left_out = len(pages) - len(unknown)
+        self._position += left_out
+        return left_out
 
     def slow(self) -> None:
         """Note that the callback, which never waits for anything, will take a while."""

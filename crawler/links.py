@@ -129,7 +129,7 @@ class Followed:
     their urls. Whoever is given all of them can take these, before a request is made of each.
     """
 
-    __slots__ = ("_arguments", "_callback", "_pages", "_ready", "links")
+    __slots__ = ("_arguments", "_callback", "_pages", "_ready", "latest", "links")
 
     def __init__(
         self,
@@ -139,6 +139,7 @@ class Followed:
         arguments: dict[str, Any],
     ) -> None:
         self.links = links
+        self.latest = ""  # the link, without its fragment, that the last request was made of
         self._pages = iter(pages)
         self._ready: deque[str] = deque()  # urls of those before the others that were looked at
         self._callback = callback
@@ -149,10 +150,19 @@ class Followed:
 
     def __next__(self) -> Request:
         ready = self._ready
-        url = ready.popleft() if ready else self.links.to_page(next(self._pages))
+        if ready:
+            url = ready.popleft()
+        else:
+            self.latest = page = next(self._pages)
+            url = self.links.to_page(page)
         if not self._arguments:
             return Request(url, self._callback)
         return Request(url, self._callback, **self._arguments)
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether of its requests no more counts than url and callback."""
+        return not self._arguments
 
     def next_pages(self) -> list[str]:
         """Take out the next few links; none while there are urls to go on with."""
