@@ -71,14 +71,9 @@ class Committer:
         return await self._store.commit(self._run, group, hosts, cookies)
 
     async def _gather(self) -> tuple[list[Visit], bool]:
-        """Return the visits that are waiting, at least one; False after the last.
-
-        Pages that were read are half of all that may be on their way, at most: while these are
-        committed the other half is fetched and parsed. All of them at once would leave nobody
-        anything to do meanwhile, and when they are done they would come at once again.
-        """
+        """Return all visits that are waiting, at least one; False after the last."""
         group: list[Visit] = []
-        rows = pages = 0
+        rows = 0
         await self.inbox.wait()
         await self._linger()
         for _ in range(min(len(self.inbox), _MAX_VISITS)):
@@ -87,8 +82,7 @@ class Committer:
                 return group, False
             group.append(visit)
             rows += len(visit.items) + len(visit.requests)
-            pages += visit.size is not None
-            if rows >= _MAX_ROWS or pages >= self.inbox.half:
+            if rows >= _MAX_ROWS:
                 break
         return group, True
 

@@ -14,9 +14,7 @@ class Inbox:
     """
 
     def __init__(self, size: int) -> None:
-        self.half = max(1, size // 2)
         self._size = size
-        self._is_awaited = False  # from when somebody waits until he takes something
         self._visits: deque[Visit | None] = deque()
         self._brought = asyncio.Event()
         self._emptied = asyncio.Event()
@@ -32,14 +30,8 @@ class Inbox:
         self._visits.append(visit)
         self._brought.set()
 
-    @property
-    def is_due(self) -> bool:
-        """Whether half of what has room is there, and whoever waits for it has not come yet."""
-        return self._is_awaited and len(self._visits) >= self.half
-
     async def wait(self) -> None:
         """Wait until there is something to take."""
-        self._is_awaited = True
         while not self._visits:
             self._brought.clear()
             await self._brought.wait()
@@ -47,6 +39,5 @@ class Inbox:
     def take(self) -> Visit | None:
         """Return what came first, of what there is."""
         visit = self._visits.popleft()
-        self._is_awaited = False
         self._emptied.set()
         return visit

@@ -63,7 +63,7 @@ class Worker:
             if isinstance(job, FetchJob):
                 place = Place()
                 try:
-                    visit = await self._visit(job, place, visits)
+                    visit = await self._visit(job, place)
                 finally:
                     place.give_back()
             elif isinstance(job, RobotsJob):
@@ -94,7 +94,7 @@ class Worker:
 
     # ── one request ─────────────────────────────────────────────────────────────────────
 
-    async def _visit(self, job: FetchJob, place: Place, visits: Inbox) -> Visit:
+    async def _visit(self, job: FetchJob, place: Place) -> Visit:
         row = job.row
         visit = Visit(row.id, row.host, "failed", attempts=row.attempts + 1)
         with Contact(self._house, job.gate, row.url) as contact:
@@ -112,10 +112,6 @@ class Worker:
                 KEPT.set(place)  # until the worker's next page
             if isinstance(outcome, Response) and not self._backlog.has_room(len(outcome.body)):
                 await self._backlog.room()
-            if visits.is_due:
-                # Many pages came at once. Before this one is parsed, the commit of those before it
-                # begins; else it would only when all of them are.
-                await asyncio.sleep(0)
             await self._parser.parse(outcome, row, visit)
             self._backlog.brought(visit)
         visit.timings = request.phases

@@ -128,42 +128,6 @@ async def test_a_group_has_a_bounded_number_of_visits(monkeypatch: pytest.Monkey
     assert [len(group) for group in store.groups] == [4, 4, 2]
 
 
-async def test_pages_that_were_read_are_half_of_all_at_most() -> None:
-    store, listener = SlowStore(), Listener()
-    store.go.set()
-    work = committing(store, listener, size=8)
-    for id_ in range(8):
-        await work.inbox.put(visit(id_, size=100))
-    running = asyncio.create_task(work.run())
-    await work.inbox.put(None)
-    await running
-    assert store.groups == [[0, 1, 2, 3], [4, 5, 6, 7]]
-
-
-async def test_visits_that_needed_no_fetch_are_one_group() -> None:
-    store, listener = SlowStore(), Listener()
-    store.go.set()
-    work = committing(store, listener, size=8)
-    for id_ in range(8):
-        await work.inbox.put(visit(id_))
-    running = asyncio.create_task(work.run())
-    await work.inbox.put(None)
-    await running
-    assert store.groups == [list(range(8))]
-
-
-async def test_with_one_page_at_once_each_is_a_group() -> None:
-    store, listener = SlowStore(), Listener()
-    store.go.set()
-    work = committing(store, listener, size=1)
-    running = asyncio.create_task(work.run())
-    for id_ in range(3):
-        await work.inbox.put(visit(id_, size=100))
-    await work.inbox.put(None)
-    await running
-    assert store.groups == [[0], [1], [2]]
-
-
 async def test_a_group_has_a_bounded_number_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(committer_module, "_MAX_ROWS", 10)
     store, listener = SlowStore(), Listener()

@@ -58,23 +58,3 @@ async def test_who_takes_waits_for_the_first() -> None:
     await waiting
     assert inbox.take() is None
     assert len(inbox) == 0
-
-
-async def test_it_is_due_while_half_is_there_and_who_waits_has_not_come() -> None:
-    inbox = Inbox(4)
-    await inbox.put(visit(1))
-    await inbox.put(visit(2))
-    assert not inbox.is_due  # nobody waits
-    assert len(ids(inbox)) == 2
-    waiting = asyncio.create_task(inbox.wait())
-    await turns()
-    await inbox.put(visit(3))
-    assert not inbox.is_due  # less than half
-    await inbox.put(visit(4))
-    assert inbox.is_due
-    await waiting
-    assert inbox.is_due
-    inbox.take()
-    await inbox.put(visit(5))
-    assert len(inbox) == 2
-    assert not inbox.is_due  # he has come

@@ -6,7 +6,7 @@ import time
 import tracemalloc
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
 
@@ -135,61 +135,6 @@ async def test_when_the_disk_halts_so_does_the_fetching(db: Path) -> None:
         assert sum(site.hits.values()) <= committed + CONCURRENCY
         go.set()
         assert (await running).done == PAGES + 1
-
-
-class AtOnce(Spider):
-    """Has the answers to its first pages come in one turn of the event loop."""
-
-    name = "at-once"
-    url = ""
-    parsed = 0
-
-    def __init__(self, url: str) -> None:
-        self.url = url
-        self.together = asyncio.Barrier(CONCURRENCY)
-        self.middleware = [self.hold]
-
-    async def start(self) -> Any:
-        for path in PATHS[:CONCURRENCY]:
-            yield Request(self.url + path)
-
-    async def hold(self, request: Request, handler: Any) -> Response:
-        response: Response = await handler(request)
-        await self.together.wait()
-        return response
-
-    def parse(self, response: Response) -> Any:
-        AtOnce.parsed += 1
-        yield {"path": response.url}
-
-
-class Asking(SqliteStore):
-    """Notes how many pages were parsed when each group of them came."""
-
-    found: ClassVar[list[tuple[int, int]]] = []
-
-    async def commit(
-        self,
-        run: Run,
-        visits: Sequence[Visit],
-        hosts: Iterable[HostRecord] = (),
-        cookies: Sequence[CookieRecord] = (),
-    ) -> Committed:
-        if visits:
-            self.found.append((len(visits), AtOnce.parsed))
-        return await super().commit(run, visits, hosts, cookies)
-
-
-async def test_of_pages_that_come_at_once_half_is_committed_before_the_rest_is_parsed(
-    db: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(AtOnce, "parsed", 0)
-    monkeypatch.setattr(Asking, "found", [])
-    async with serve(dict.fromkeys(PATHS, "<p>")) as site, asyncio.timeout(30):
-        summary = await crawl_into(Asking, db, site.url.rstrip("/"), of=AtOnce).run()
-    assert summary.done == CONCURRENCY
-    half = CONCURRENCY // 2
-    assert Asking.found == [(half, half), (half, CONCURRENCY)]
 
 
 @pytest.mark.parametrize("pages", [20, PAGES])
