@@ -16,8 +16,8 @@ log = logging.getLogger("crawler.storage")
 # nothing is gained.
 LONGEST = 32_768
 # Of a small file the pages are soon all in it, several times: then to write it back is little, and
-# at the end, where everybody waits for that, as little is left. Many a disk takes 1.4 ms for each
-# MiB of log that is removed then.
+# at the end, where everybody waits for that, as little is left. To remove the log then took 1.4 ms
+# for each MiB on a file system that tells its disk what is free.
 _SHORTEST, _TIMES_THE_FILE = 512, 4
 # A log of so many bytes, and of twice as many each time, is worth a line in the crawl's own.
 _HELD_UP = 1 << 29

@@ -151,14 +151,14 @@ async def test_what_is_left_out_counts_among_the_results():
         await harvest_of(parse(), PAGES, most=len(PAGES) - 1)
 
 
-@pytest.mark.parametrize(("arguments", "made"), [({}, []), ({"priority": 1}, ["/a", "/f"])])
+@pytest.mark.parametrize(("arguments", "made"), [({}, ["/a"]), ({"priority": 1}, ["/a", "/f"])])
 async def test_of_what_the_crawl_has_no_request_is_made(arguments, made):
     taken: list[Any] = []
 
     class Counting(Harvest):
-        def take(self, output: Any) -> None:
-            taken.append(output)
-            super().take(output)
+        def take_followed(self, followed: Followed, first: Request) -> int:
+            taken.append(first)
+            return super().take_followed(followed, first)
 
     def parse() -> Iterator[Request]:
         yield from page(PAGES).follow_all("a", **arguments)
