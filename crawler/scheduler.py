@@ -70,7 +70,8 @@ class Scheduler:
         self._finished = finished
         if self._quota.limited:
             self._quota.remember(await self._store.host_pages(self._run))
-        for host in await self._store.queued_hosts(self._run):
+        # A new run's hosts are told of as they are added.
+        for host in await self._store.queued_hosts(self._run) if self._run.resumed else ():
             self._lane(host).more = True
             self._refiller.want(self._lanes[host])
         async with asyncio.TaskGroup() as group:

@@ -72,7 +72,7 @@ class Traps:
         if "=" in url and self._is_dated(url):
             return True
         # What a calendar is known by: a look for it costs a tenth of the pattern's search.
-        if "alend" in url or "vent" in url or "genda" in url or "chedule" in url:
+        if "alend" in url or "vent/" in url or "vents/" in url or "genda/" in url or "dule/" in url:
             dated = re.search(_DATED_PATH, url)
             if dated is not None and self._is_outside(dated, _FIRST_OF_CALENDARS):
                 return True

@@ -1,6 +1,6 @@
 """Runs: begun, gone on with, counted and finished. What runs on the database thread.
 
-Each function is one transaction, whole or not at all.
+Each function is one transaction, whole or not at all; to begin a run is a part of one.
 """
 
 import json
@@ -22,31 +22,30 @@ _LONGEST_WAIT = 86_400.0
 def begin_run(
     connection: sqlite3.Connection, spider: str, arguments: dict[str, str], fresh: bool
 ) -> Run:
-    """Return the spider's unfinished run, or a new one.
+    """Return the spider's unfinished run, or a new one; within the caller's transaction.
 
     Raises `RunMismatch` when the unfinished run was begun with other arguments.
     """
-    with transaction(connection):
-        last = connection.execute(
-            "SELECT id, arguments, finish, seeded, base_pages, base_items FROM crawl_run "
-            "WHERE spider = ? ORDER BY id DESC LIMIT 1",
-            (spider,),
-        ).fetchone()
-        if last is not None and last[2] != "finished":
-            if not fresh:
-                return _resume(connection, spider, arguments, last)
-            connection.execute(
-                "UPDATE crawl_run SET finish = coalesce(finish, 'stopped'), "
-                "finished_at = coalesce(finished_at, ?) WHERE id = ?",
-                (now_iso(), last[0]),
-            )
-            cookies.forget(connection, last[0])
-        cursor = connection.execute(
-            "INSERT INTO crawl_run (spider, arguments, started_at) VALUES (?, ?, ?)",
-            (spider, json.dumps(arguments), now_iso()),
+    last = connection.execute(
+        "SELECT id, arguments, finish, seeded, base_pages, base_items FROM crawl_run "
+        "WHERE spider = ? ORDER BY id DESC LIMIT 1",
+        (spider,),
+    ).fetchone()
+    if last is not None and last[2] != "finished":
+        if not fresh:
+            return _resume(connection, spider, arguments, last)
+        connection.execute(
+            "UPDATE crawl_run SET finish = coalesce(finish, 'stopped'), "
+            "finished_at = coalesce(finished_at, ?) WHERE id = ?",
+            (now_iso(), last[0]),
         )
-        assert cursor.lastrowid is not None
-        return Run(cursor.lastrowid, spider, arguments, resumed=False, seeded=False)
+        cookies.forget(connection, last[0])
+    cursor = connection.execute(
+        "INSERT INTO crawl_run (spider, arguments, started_at) VALUES (?, ?, ?)",
+        (spider, json.dumps(arguments), now_iso()),
+    )
+    assert cursor.lastrowid is not None
+    return Run(cursor.lastrowid, spider, arguments, resumed=False, seeded=False)
 
 
 def _resume(

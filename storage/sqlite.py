@@ -234,14 +234,15 @@ class SqliteStore:
 
         def begin(connection: sqlite3.Connection) -> Run:
             self._tables.check(connection, tables)
-            run = runs.begin_run(connection, spider, arguments, fresh)
+            self._tables.forget()  # what was made for a run that failed to begin is not there
+            with transaction(connection):
+                run = runs.begin_run(connection, spider, arguments, fresh)
+                for table in make:
+                    self._tables.ensure(connection, table, spider)
             if run.resumed:
                 runs.forget_absurd_waits(connection, run.id)
             else:
                 self._rarities[run.id] = Rarities(new=True)
-            with transaction(connection):
-                for table in make:
-                    self._tables.ensure(connection, table, spider)
             return run
 
         return await self._run(begin)

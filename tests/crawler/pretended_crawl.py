@@ -167,7 +167,7 @@ async def crawling(
     async with SqliteStore(path) as store:
         run = await store.begin_run("test", {}, fresh=fresh, tables=[])
         await store.seed(run, list(requests), last=True)
-        yield Crawl(store, run._replace(seeded=True), **options)
+        yield Crawl(store, run._replace(seeded=True, resumed=True), **options)
 
 
 async def totals(crawl: Crawl) -> Totals:

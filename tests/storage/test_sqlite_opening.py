@@ -13,7 +13,7 @@ from storage.errors import RunMismatch
 from storage.records import Column, Table, Visit, Want
 from storage.schema import APPLICATION_ID, SCHEMA_VERSION
 from storage.sqlite import SqliteStore
-from tests.storage.store_file import begin, item, query, requests
+from tests.storage.store_file import THING, begin, item, query, requests
 from tests.storage.store_file import path as path
 
 # ── opening ─────────────────────────────────────────────────────────────────────────────────
@@ -54,6 +54,21 @@ async def test_what_was_committed_is_there_when_the_file_is_opened_again(path: P
         assert await store.start_hosts(again) == {"a"}
         await store.finish_run(again, "stopped")
         assert (await store.report(again)).finish == "stopped"
+
+
+async def test_a_run_begins_with_its_tables_or_not_at_all(path: Path) -> None:
+    async with SqliteStore(path) as store:
+        before = await store._run(lambda file: file.execute("PRAGMA page_count").fetchone()[0])
+        await store._run(lambda file: file.execute(f"PRAGMA max_page_count = {before}").fetchall())
+        with pytest.raises(StoreError, match="disk of .* is full"):  # there is no page for a table
+            await store.begin_run("books", {}, fresh=False, tables=[THING], make=[THING])
+        assert query(path, "SELECT count(*) FROM crawl_run") == [(0,)]
+        await store._run(lambda file: file.execute("PRAGMA max_page_count = 9999").fetchall())
+        run = await store.begin_run("books", {}, fresh=False, tables=[THING], make=[THING])
+        assert (run.id, run.resumed) == (1, False)
+        await store.seed(run, requests(1, 1), last=True)
+        await store.commit(run, [Visit(1, "a", "done", items=[item(1)])])
+    assert query(path, "SELECT number FROM latest_thing") == [(1,)]
 
 
 async def test_a_process_may_go_elsewhere_while_its_file_is_open(
