@@ -27,7 +27,7 @@ from crawler.summary import Summary, summarise
 from crawler.throttle import Throttle
 from crawler.watchdog import Watchdog
 from storage import Store, StoreError, open_store
-from storage.records import Finish, Run, Totals
+from storage.records import Finish, Report, Run, Totals
 
 log = get_logger("crawler.engine")
 
@@ -170,24 +170,30 @@ class Crawl:
         self._progress = progress = Progress(totals)
         self.begun.set()
         try:
-            finish = await self._crawl(store, run, progress)
+            guard = Guard(self.settings.allow_private)
+            kept = await store.cookies(run) if run.resumed else ()
+            cookies = Cookies(kept, on=self.settings.cookies)
+            async with Fetcher(self.settings, guard, self._throttle, cookies) as fetcher:
+                finish = await self._crawl(store, run, progress, fetcher, guard, cookies)
+                fetcher.hang_up()  # its connections come to their end while the account is taken
+                report = await store.report(run)
         except asyncio.CancelledError:
             await asyncio.shield(store.finish_run(run, "stopped"))
             raise
         except StoreError:
             raise  # it cannot be written down either; the file says: unfinished
         except BaseException:
-            self.summary = await self._end(store, run, progress, "failed")
+            await self._end(store, run, progress, "failed", await store.report(run))
             raise
-        self.summary = await self._end(store, run, progress, finish)
-        return self.summary
+        return await self._end(store, run, progress, finish, report)
 
-    async def _end(self, store: Store, run: Run, progress: Progress, finish: Finish) -> Summary:
-        # First the account, which takes a while in a large file: a crash after the last word
+    async def _end(
+        self, store: Store, run: Run, progress: Progress, finish: Finish, report: Report
+    ) -> Summary:
+        # After the account, which takes a while in a large file: a crash after the last word
         # has the same command begin a new run.
-        report = await store.report(run)
         await store.finish_run(run, finish)
-        return summarise(
+        self.summary = summarise(
             report,
             finish,
             self.path,
@@ -195,43 +201,48 @@ class Crawl:
             pages=progress.pages,
             seconds=progress.elapsed,
         )
+        return self.summary
 
-    async def _crawl(self, store: Store, run: Run, progress: Progress) -> Finish:
+    async def _crawl(
+        self,
+        store: Store,
+        run: Run,
+        progress: Progress,
+        fetcher: Fetcher,
+        guard: Guard,
+        cookies: Cookies,
+    ) -> Finish:
         spider, self._spider = self._spider, None
         if spider is None or run.arguments != self._arguments:
             spider = _made(self.spider_class, run.arguments)
-        guard = Guard(self.settings.allow_private)
-        kept = await store.cookies(run) if run.resumed else ()
-        cookies = Cookies(kept, on=self.settings.cookies)
+        house = House(
+            self.settings,
+            store,
+            run,
+            spider,
+            self._models,
+            fetcher,
+            guard,
+            self._throttle,
+            cookies,
+            progress,
+            self._stop,
+        )
         failure: BaseException | None = None
-        async with Fetcher(self.settings, guard, self._throttle, cookies) as fetcher:
-            house = House(
-                self.settings,
-                store,
-                run,
-                spider,
-                self._models,
-                fetcher,
-                guard,
-                self._throttle,
-                cookies,
-                progress,
-                self._stop,
-            )
-            budget = BUDGET.set(self.settings.parse_budget)
-            try:
-                async with Watchdog():
-                    await house.run()
-            except BaseExceptionGroup as group:
-                self._stop.ask("failed")
-                failure = _cause(group)
-            except asyncio.CancelledError:
-                self._stop.ask("stopped")
-                raise
-            finally:
-                await self._close(spider)
-                spider._fetch = None
-                BUDGET.reset(budget)
+        budget = BUDGET.set(self.settings.parse_budget)
+        try:
+            async with Watchdog():
+                await house.run()
+        except BaseExceptionGroup as group:
+            self._stop.ask("failed")
+            failure = _cause(group)
+        except asyncio.CancelledError:
+            self._stop.ask("stopped")
+            raise
+        finally:
+            await self._close(spider)
+            spider._fetch = None
+            BUDGET.reset(budget)
         if failure is not None:
             raise failure  # not within the handler: with the cause that it came with, and no other
         # A limit that is just enough, or a stop after the last page, leaves nothing to go on with.

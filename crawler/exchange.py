@@ -162,10 +162,11 @@ class Exchange:
         return more or bool(kept)
 
     def close(self) -> None:
-        """Close the connections that are kept; no answer is to be under way."""
+        """Close the connections that are kept; who asks again has a new one."""
         self._drop_older(math.inf)
         if self._sweep is not None:
             self._sweep.cancel()
+            self._sweep = None
 
     async def _over(
         self, connection: Connection, method: str, request: bytes, *, is_new: bool = False

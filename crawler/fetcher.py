@@ -128,6 +128,10 @@ class Fetcher:
                 await self._resolver.close()
                 self._session = None
 
+    def hang_up(self) -> None:
+        """Close the connections that are kept; who asks again has a new one."""
+        self._exchange.close()
+
     async def fetch(
         self,
         request: Request,

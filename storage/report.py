@@ -1,6 +1,5 @@
 """What a run did, read from its file: the end-of-run summary and `crawler status`."""
 
-import json
 import sqlite3
 from collections import Counter
 from collections.abc import Iterator
@@ -8,7 +7,7 @@ from typing import get_args
 
 from storage.errors import RunMismatch
 from storage.records import ErrorReport, HostReport, Phase, Report, State, TableReport, Totals
-from storage.runs import COUNTS, requests_of, totals_of
+from storage.runs import COUNTS, arguments_of, requests_of, totals_of
 from storage.tables import coverage, item_tables
 
 # Percentiles come from at most about this many pages, evenly spread over the run.
@@ -40,7 +39,7 @@ def report(connection: sqlite3.Connection, run: int) -> Report:
     return Report(
         run=run,
         spider=spider,
-        arguments=json.loads(arguments),
+        arguments=arguments_of(run, arguments),
         started_at=started_at,
         finished_at=finished_at,
         finish=finish,

@@ -48,6 +48,23 @@ def begin_run(
     return Run(cursor.lastrowid, spider, arguments, resumed=False, seeded=False)
 
 
+def arguments_of(run: int, stored: str) -> dict[str, str]:
+    """Return the arguments that a run was begun with.
+
+    Raises `RunMismatch` when somebody has changed them to what is none.
+    """
+    try:
+        found = json.loads(stored)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise RunMismatch(
+            f"the arguments of run {run} in crawl_run are no JSON object: put that right, or begin "
+            "another run with --fresh"
+        )
+    return found
+
+
 def _resume(
     connection: sqlite3.Connection,
     spider: str,
@@ -55,7 +72,7 @@ def _resume(
     last: tuple[int, str, str | None, int, int, int],
 ) -> Run:
     run, stored, finish, seeded, base_pages, base_items = last
-    began_with = json.loads(stored)
+    began_with = arguments_of(run, stored)
     if arguments and arguments != began_with:
         given = " ".join(f"-a {key}={value}" for key, value in began_with.items())
         raise RunMismatch(

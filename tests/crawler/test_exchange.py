@@ -190,6 +190,17 @@ async def test_a_connection_that_is_kept_is_closed_at_the_end() -> None:
     assert server.connections == 1
 
 
+async def test_who_asks_after_the_end_of_a_crawl_has_a_new_connection() -> None:
+    async with fetching(WHOLE) as (fetcher, server, url):
+        for _ in range(2):
+            await fetcher.fetch(Request(url))
+        fetcher.hang_up()
+        await server.ended.wait()
+        for _ in range(2):
+            assert (await fetcher.fetch(Request(url))).body == b"ok"
+    assert server.connections == 2
+
+
 async def test_one_connection_serves_those_that_come_one_after_the_other() -> None:
     async with fetching(WHOLE) as (fetcher, server, url):
         await asyncio.gather(*(fetcher.fetch(Request(url)) for _ in range(5)))

@@ -8,6 +8,7 @@ import pytest
 from storage import frontier, runs
 from storage.errors import RunMismatch
 from storage.records import Run
+from storage.report import report
 from tests.storage.crawl_file import Crawl, item, request, requests, visit
 from tests.storage.crawl_file import connection as connection
 from tests.storage.crawl_file import crawl as crawl
@@ -61,6 +62,19 @@ def test_other_arguments_do_not_fit_an_unfinished_run(connection: sqlite3.Connec
     with pytest.raises(RunMismatch, match=r"-a category=poetry.*--fresh"):
         runs.begin_run(connection, "books", {"category": "prose"}, fresh=False)
     assert runs.begin_run(connection, "books", {"category": "prose"}, fresh=True).id == 2
+
+
+@pytest.mark.parametrize("stored", ["", "{", "[]", "null", "3"])
+def test_arguments_that_somebody_has_changed_are_told(
+    connection: sqlite3.Connection, stored: str
+) -> None:
+    runs.begin_run(connection, "books", {}, fresh=False)
+    connection.execute("UPDATE crawl_run SET arguments = ?", (stored,))
+    with pytest.raises(RunMismatch, match=r"arguments of run 1 .* are no JSON object.*--fresh"):
+        runs.begin_run(connection, "books", {}, fresh=False)
+    with pytest.raises(RunMismatch, match="arguments of run 1 "):
+        report(connection, 1)
+    assert runs.begin_run(connection, "books", {}, fresh=True).id == 2
 
 
 def test_spiders_have_their_own_runs_in_one_file(connection: sqlite3.Connection) -> None:

@@ -60,7 +60,7 @@ async def test_a_run_begins_with_its_tables_or_not_at_all(path: Path) -> None:
     async with SqliteStore(path) as store:
         before = await store._run(lambda file: file.execute("PRAGMA page_count").fetchone()[0])
         await store._run(lambda file: file.execute(f"PRAGMA max_page_count = {before}").fetchall())
-        with pytest.raises(StoreError, match="disk of .* is full"):  # there is no page for a table
+        with pytest.raises(StoreError, match=r"disk of .* is full"):  # there is no page for a table
             await store.begin_run("books", {}, fresh=False, tables=[THING], make=[THING])
         assert query(path, "SELECT count(*) FROM crawl_run") == [(0,)]
         await store._run(lambda file: file.execute("PRAGMA max_page_count = 9999").fetchall())

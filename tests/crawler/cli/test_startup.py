@@ -54,6 +54,41 @@ async def imported(*arguments: str) -> set[str]:
     return {line.rpartition("|")[2].strip().partition(".")[0] for line in err.decode().splitlines()}
 
 
+CALLS = """
+import resource, types
+from crawler import __main__
+
+def faults():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+
+exec("def called():\\n if 0: " + "".join(f"n{number} = " for number in range(100)) + "0")
+
+def calling(depth):
+    if depth:
+        return calling(depth - 1)
+    before = faults()
+    for _ in range(500):
+        called()
+    return faults() - before
+
+def main():
+    calling(300)
+    print(max(map(calling, range(300))))
+    return 0
+
+__main__.import_module = lambda name: types.SimpleNamespace(main=main)
+"""
+
+
+async def test_no_call_has_python_take_memory_for_its_frame_again_and_again() -> None:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", f"{CALLS}\n__main__.command()", stdout=PIPE, env=ENVIRONMENT
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert int(out) < 50
+
+
 async def test_help_imports_nothing_heavy() -> None:
     heavy = {"aiohttp", "pydantic", "rich", "aiosqlite", "sqlite3", "selectolax", "structlog"}
     found = await imported("-m", "crawler", "--help")
