@@ -103,6 +103,44 @@ async def test_it_says_the_same_as_one_process(project: Project) -> None:
             assert one == two
 
 
+POLICY = """
+import os
+from crawler import Item, Request, Spider
+
+class Policy(Item):
+    pid: int
+    policy: int
+
+class Policies(Spider):
+    name = "policies"
+    url = ""
+
+    async def start(self):
+        yield Request(self.url, meta={"of": [os.getpid(), os.sched_getscheduler(0)]})
+
+    def parse(self, response):
+        pid, policy = response.meta["of"]
+        yield Policy(pid=pid, policy=policy)
+        yield Policy(pid=os.getpid(), policy=os.sched_getscheduler(0))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="a policy of Linux")
+@pytest.mark.parametrize(
+    ("given", "policy"), [(["--processes", "2"], "SCHED_BATCH"), ([], "SCHED_OTHER")]
+)
+async def test_processes_that_share_cores_do_not_interrupt_each_other(
+    project: Project, given: list[str], policy: str
+) -> None:
+    project.write("spiders/policies.py", POLICY)
+    async with serve(shop_pages(1)) as site:
+        result = await project.crawler("run", "policies", "-a", f"url={site.url}", *given)
+    assert result.status == 0
+    rows = project.rows("SELECT pid, policy FROM policy", "data/policies.db")
+    assert len({pid for pid, _ in rows}) == (2 if given else 1)
+    assert {found for _, found in rows} == {getattr(os, policy)}
+
+
 async def test_python_has_nothing_to_warn_of_in_any_process(project: Project) -> None:
     async with serve(shop_pages(5)) as site:
         project.shop(site.url)
