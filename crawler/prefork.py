@@ -67,17 +67,18 @@ def _in_batches() -> Iterator[None]:
     times a page: to read a piece of one, to take a result, to hear of a commit. When it wakes it
     would take the child's place at once; so it waits until a turn is over, and does it together.
     """
-    mine = 0
-    if sys.platform != "linux" or os.sched_getscheduler(mine) != os.SCHED_OTHER:
-        yield  # who has chosen another policy has a reason
-        return
-    with suppress(OSError):  # a sandbox may not know it
-        os.sched_setscheduler(mine, os.SCHED_BATCH, os.sched_param(0))
+    changed = False
+    if sys.platform == "linux":
+        with suppress(OSError):  # a sandbox may not know it, and another C library than glibc
+            if os.sched_getscheduler(0) == os.SCHED_OTHER:  # who has chosen another has a reason
+                os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
+                changed = True
     try:
         yield
     finally:
-        with suppress(OSError):
-            os.sched_setscheduler(mine, os.SCHED_OTHER, os.sched_param(0))
+        if sys.platform == "linux" and changed:
+            with suppress(OSError):
+                os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
 
 
 @contextmanager
